@@ -1,0 +1,1 @@
+"""Raw captures: one reader a format behind the one `Capture` protocol."""

@@ -1,0 +1,128 @@
+"""Settings of every stage, with the papers' values as defaults.
+
+What is excluded from the dump never changes an answer, so it stays out of the fingerprint.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _odd(value: int) -> int:
+    if value < 3 or value % 2 == 0:
+        raise ValueError(f"must be odd and at least 3, is {value}")
+    return value
+
+
+Odd = Annotated[int, AfterValidator(_odd)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SimulateSettings(Settings):
+    """A virtual depth camera around a person of known surface."""
+
+    radius_m: PositiveFloat = Field(2.2, description="mean distance of the camera from the person's axis")
+
+
+class IngestSettings(Settings):
+    """Raw capture to checked frames."""
+
+    min_valid_share: Share = Field(
+        0.02, description="a frame whose depth is valid on a smaller share is quarantined"
+    )
+
+
+class ForegroundSettings(Settings):
+    """Mask of the subject and the square crop."""
+
+    min_foreground_px: PositiveInt = Field(
+        1000, description="a frame with fewer foreground pixels at the sensor's resolution is quarantined"
+    )
+
+
+class FuseSettings(Settings):
+    """Truncated signed distance fusion of all frames of a static capture."""
+
+    voxel_m: PositiveFloat = Field(0.005, description="edge of a voxel")
+    trunc_m: PositiveFloat = Field(0.04, description="truncation: how far the band reaches on both sides")
+    depth_min_m: PositiveFloat = Field(0.2, description="nearer depth is not used")
+    depth_max_m: PositiveFloat = Field(3.0, description="farther depth is not used")
+    min_weight: Annotated[float, Field(ge=0)] = Field(
+        2.0, description="surface seen by fewer frames than this is left out of the mesh"
+    )
+    max_residual_m: PositiveFloat = Field(
+        0.010, description="gate: largest median distance between the fused surface and all raw pixels"
+    )
+    memory_limit_gb: PositiveFloat = Field(
+        8.0, exclude=True, description="a volume that would need more is refused before it is allocated"
+    )
+
+
+class RenderSettings(Settings):
+    """The fused surface seen from the capture's cameras."""
+
+    max_disagreement_m: PositiveFloat = Field(
+        0.0001, description="gate: largest median |Blender - ray cast| of a frame's depth"
+    )
+    min_mask_px: PositiveInt = Field(500, description="a frame that sees less of the surface is quarantined")
+    memory_limit_gb: PositiveFloat = Field(
+        6.0, exclude=True, description="Blender's process is ended when it grows beyond this"
+    )
+
+
+class LayersSettings(Settings):
+    """Zero-median depth and its bilateral base and detail (Tang 2019, eq. 1)."""
+
+    sigma_space_px: PositiveFloat = Field(75.0, description="standard deviation of the spatial kernel")
+    sigma_depth_m: PositiveFloat = Field(0.10, description="standard deviation of the depth kernel")
+    window_px: Literal["full"] | Odd = Field(
+        "full", description="support: the whole mask, or the diameter of a disc; 15 as the released network"
+    )
+
+
+class NormalsSettings(Settings):
+    """Least-squares normals (Tang 2019, section 6.1)."""
+
+    window_px: Odd = Field(7, description="side of the square neighbourhood")
+    max_step_m: PositiveFloat = Field(0.03, description="neighbours across a larger depth step are left out")
+
+
+class TruthSettings(Settings):
+    """Scores against the known surface of a simulated capture."""
+
+
+class ShardsSettings(Settings):
+    """Packing of samples into HDF5 files."""
+
+    shard_bytes: PositiveInt = Field(64_000_000, description="a shard is closed when it holds this much")
+
+
+class ReportSettings(Settings):
+    """The HTML page."""
+
+    frames_per_sheet: PositiveInt = Field(6, description="frames shown per capture, evenly spaced")
+    worst_frames: PositiveInt = Field(6, description="worst frames shown per metric")
+
+
+class StagesSettings(Settings):
+    """All stages' settings, as in the manifest's [stages.*] tables."""
+
+    simulate: SimulateSettings = SimulateSettings()
+    ingest: IngestSettings = IngestSettings()
+    foreground: ForegroundSettings = ForegroundSettings()
+    fuse: FuseSettings = FuseSettings()
+    render: RenderSettings = RenderSettings()
+    layers: LayersSettings = LayersSettings()
+    normals: NormalsSettings = NormalsSettings()
+    truth: TruthSettings = TruthSettings()
+    shards: ShardsSettings = ShardsSettings()
+    report: ReportSettings = ReportSettings()
+
+    def of(self, stage: str) -> dict[str, Any]:
+        """What enters the stage's fingerprint."""
+        settings: Settings = getattr(self, stage)
+        return settings.model_dump(mode="json")

@@ -1,0 +1,174 @@
+"""Shards: samples packed into HDF5 files by split, and their index `dataset.json`, written last."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.checksums import describe_file
+from pipeline.errors import DamagedError, InputError
+from pipeline.store import SCHEMA, FrameReader, FrameWriter
+
+INDEX = "dataset.json"
+
+
+def pack_capture(
+    samples: Iterable[Mapping[str, Any]],
+    folder: Path,
+    *,
+    names: Iterator[str],
+    shard_bytes: int,
+    fingerprint: str,
+) -> list[dict[str, Any]]:
+    """Write one capture's samples into as many shards as they need; a shard never holds two captures.
+
+    So a capture that changes or joins moves no other capture's bytes.
+
+    Args:
+        folder: where the shards go.
+        names: gives the next shard's file name, such as `test-00003.h5`.
+        shard_bytes: a shard is closed once its datasets hold this much on disk.
+        fingerprint: of everything that the capture's samples depend on.
+
+    Returns:
+        One index entry a shard: path, bytes, sha256, samples, fingerprint.
+    """
+    entries: list[dict[str, Any]] = []
+    writer: FrameWriter | None = None
+    path = folder
+    for sample in samples:
+        if writer is None:
+            path = folder / next(names)
+            part = f"{fingerprint}-{len(entries)}"
+            writer = FrameWriter(path, {"fingerprint": part, "generator": generator()})
+        writer.append(sample)
+        if writer.stored_bytes() >= shard_bytes:
+            entries.append(_close(writer, path, f"{fingerprint}-{len(entries)}"))
+            writer = None
+    if writer is not None:
+        entries.append(_close(writer, path, f"{fingerprint}-{len(entries)}"))
+    return entries
+
+
+def link_capture(
+    before: Sequence[Mapping[str, Any]], version: Path, folder: Path, names: Iterator[str]
+) -> list[dict[str, Any]] | None:
+    """Hard-link one capture's unchanged shards from an earlier version; None if a byte of them differs."""
+    sources = [version / entry["path"] for entry in before]
+    for source, entry in zip(sources, before, strict=True):
+        if not source.is_file() or describe_file(source, sync=False)["sha256"] != entry["sha256"]:
+            return None
+    entries = []
+    for source, entry in zip(sources, before, strict=True):
+        path = folder / next(names)
+        os.link(source, path)
+        entries.append({**entry, "path": f"shards/{path.name}"})
+    return entries
+
+
+def generator() -> str:
+    """This software's name and version, as it stands in every shard."""
+    from importlib.metadata import version
+
+    return f"bodytruth {version('bodytruth')}"
+
+
+def read_index(path: Path) -> dict[str, Any]:
+    """Read a dataset.json, given itself or the folder that holds it.
+
+    Raises:
+        InputError: when it is missing, unreadable or of another schema major.
+    """
+    file = path / INDEX if path.is_dir() else path
+    try:
+        index: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise InputError(
+            "index-missing", f"{file}: must be a dataset's index, is not there. Build the dataset first."
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            "index-malformed", f"{file}: must be JSON, is not ({error}). Build the dataset again."
+        ) from error
+    if str(index.get("schema", "")).split(".")[0] != SCHEMA.split(".")[0]:
+        raise InputError(
+            "index-schema",
+            f"{file}: schema must be {SCHEMA}, is {index.get('schema')}. Build it again with this version.",
+        )
+    return index
+
+
+class ShardReader:
+    """Random access to one split's samples; files are opened on first use, once per process.
+
+    Args:
+        dataset: folder of a dataset version, or its dataset.json.
+        fields: only these are read.
+
+    Raises:
+        InputError: without an index, for an unknown split, or when a field is not in the shards.
+        DamagedError: at the first read of a shard that is missing or has another size than its index entry.
+    """
+
+    def __init__(self, dataset: Path, *, split: str, fields: Sequence[str]) -> None:
+        index = read_index(dataset)
+        # A reader keeps its version: `current` may be switched to another one while it reads.
+        self._folder = (dataset if dataset.is_dir() else dataset.parent).resolve()
+        self._folder = (self._folder / INDEX).resolve().parent
+        if split not in index["splits"]:
+            raise InputError(
+                "split-missing",
+                f"{dataset}: split must be one of {', '.join(index['splits'])}, is {split!r}.",
+            )
+        lacking = sorted(set(fields) - set(index["fields"]))
+        if lacking:
+            raise InputError(
+                "field-missing",
+                f"{dataset}: fields must be in the shards, {', '.join(lacking)} are not. "
+                f"They hold {', '.join(index['fields'])}.",
+            )
+        self.fields = list(fields)
+        self._shards = [entry for entry in index["shards"] if entry["split"] == split]
+        self._places = [
+            (shard, row) for shard, entry in enumerate(self._shards) for row in range(entry["samples"])
+        ]
+        self._open: dict[int, FrameReader] = {}
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        shard, row = self._places[index]
+        return self._reader(shard).row(row, self.fields)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}
+
+    def _reader(self, shard: int) -> FrameReader:
+        if self._process != os.getpid():  # forked: handles of the parent are not ours
+            self._open, self._process = {}, os.getpid()
+        if shard not in self._open:
+            entry = self._shards[shard]
+            path = self._folder / entry["path"]
+            size = path.stat().st_size if path.is_file() else None
+            if size != entry["bytes"]:
+                found = "is missing" if size is None else f"has {size}"
+                raise DamagedError(
+                    f"{path}: must have {entry['bytes']} bytes, {found}. Run `bodytruth verify`, then build again."
+                )
+            self._open[shard] = FrameReader(path)
+        return self._open[shard]
+
+
+def _close(writer: FrameWriter, path: Path, fingerprint: str) -> dict[str, Any]:
+    writer.close()
+    described = describe_file(path)
+    return {
+        "path": f"shards/{path.name}",
+        "bytes": described["bytes"],
+        "sha256": described["sha256"],
+        "samples": writer.samples,
+        "fingerprint": fingerprint,
+    }

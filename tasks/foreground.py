@@ -1,0 +1,101 @@
+"""Ingested frames to the subject's mask and square crop."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.cameras import crop_resize
+from pipeline.captures.capture import Frame
+from pipeline.errors import GateError
+from pipeline.foreground import crop_box, foreground_mask
+from pipeline.quality import QuarantineRow
+from pipeline.store import FrameWriter
+from tasks.ingest import Ingest
+from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+
+
+class Foreground(CaptureStage):
+    """Mask at the sensor's resolution; image, depth and intrinsics of the crop."""
+
+    NAME = "foreground"
+
+    def upstream(self) -> dict[str, SealedTask]:
+        return {"ingest": self.sibling(Ingest)}
+
+    def identity(self) -> dict[str, Any]:
+        size_px = self.loaded().dataset.image_size_px
+        return {"foreground": self.table().foreground, "image_size_px": size_px}
+
+    def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
+        least_px = inputs.manifest.stages.foreground.min_foreground_px
+        rows: list[QuarantineRow] = []
+        with (
+            inputs.frames("ingest") as ingested,
+            FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer,
+        ):
+            for done, row in enumerate(ingested.rows(ingested.fields)):
+                mask = foreground_mask(_frame(row), inputs.capture.foreground)
+                count_px = int(np.count_nonzero(mask))
+                if count_px < least_px:
+                    rows.append(self._too_little(int(row["frame"]), count_px, least_px))
+                else:
+                    kind, size_px = inputs.capture.foreground, inputs.manifest.dataset.image_size_px
+                    writer.append(_crop(row, mask, kind, size_px))
+                progress(done + 1, len(ingested))
+            kept = writer.samples
+        if kept == 0:
+            raise GateError(
+                "too-little-foreground",
+                f"capture {self.capture}: at least one frame must show {least_px} px of foreground, none of "
+                f"{len(rows)} does. Check the masks, or lower stages.foreground.min_foreground_px.",
+                value=max(float(row.value or 0) for row in rows),
+                unit="px",
+                limit=float(least_px),
+                rows=rows,
+            )
+        return StageResult(samples=kept, quarantine=rows)
+
+    def _too_little(self, frame: int, count_px: int, least_px: int) -> QuarantineRow:
+        message = (
+            f"capture {self.capture}, frame {frame}: foreground must have at least {least_px} px, has "
+            f"{count_px} px. Left out; lower stages.foreground.min_foreground_px to keep it."
+        )
+        return QuarantineRow(
+            capture=self.capture,
+            stage=self.NAME,
+            reason="too-little-foreground",
+            message=message,
+            frame=frame,
+            value=float(count_px),
+            unit="px",
+            limit=float(least_px),
+        )
+
+
+def _frame(row: dict[str, Any]) -> Frame:
+    return Frame(
+        frame=int(row["frame"]),
+        timestamp_s=float(row["timestamp_s"]),
+        image=row["sensor_image"],
+        depth_m=row["sensor_depth_m"],
+        K=row["sensor_K"],
+        world_from_cam=row["world_from_cam"],
+        mask=row.get("sensor_mask_given"),
+    )
+
+
+def _crop(row: dict[str, Any], mask: np.ndarray, kind: str, size_px: int) -> dict[str, Any]:
+    depth_m = np.where(mask, row["sensor_depth_m"], np.float32(0))
+    box_px = crop_box(mask, kind)
+    crop, K = crop_resize(
+        {"image": row["sensor_image"], "depth_raw_m": depth_m}, row["sensor_K"], box_px, size_px
+    )
+    return {
+        **crop,
+        "K": K,
+        "frame": row["frame"],
+        "timestamp_s": row["timestamp_s"],
+        "world_from_cam": row["world_from_cam"],
+        "sensor_mask": mask,
+    }

@@ -1,0 +1,126 @@
+"""All frames of a static capture to one surface, held against every raw pixel in range."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.fusion import DepthView
+from pipeline.fusion.bounds import check_volume, estimate_volume
+from pipeline.fusion.integrate import FusedMesh, fuse
+from pipeline.fusion.pose_check import check_pose_direction
+from pipeline.fusion.residual import ResidualStats, check_residual, depth_residual, residual_stats
+from pipeline.meshes import is_watertight, write_ply
+from pipeline.settings import FuseSettings
+from pipeline.spread import figure
+from pipeline.store import FrameWriter
+from renderers.raycast import RaycastScene
+from renderers.views import View
+from tasks.foreground import Foreground
+from tasks.ingest import Ingest
+from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, JoinedFrames, Progress, SealedTask, StageResult
+
+MESH_FILE = "mesh.ply"
+
+
+class MaskedViews:
+    """The foreground's depth of every frame, decoded when asked for."""
+
+    def __init__(self, frames: JoinedFrames) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> DepthView:
+        row = self._frames[index]
+        return DepthView(
+            depth_m=np.where(row["sensor_mask"], row["sensor_depth_m"], np.float32(0)),
+            K=row["sensor_K"],
+            world_from_cam=row["world_from_cam"],
+        )
+
+
+class Fuse(CaptureStage):
+    """Fused mesh of one capture, and how well it fits each frame."""
+
+    NAME = "fuse"
+
+    def upstream(self) -> dict[str, SealedTask]:
+        return {"ingest": self.sibling(Ingest), "foreground": self.sibling(Foreground)}
+
+    def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
+        settings = inputs.manifest.stages.fuse
+        frames = inputs.joined(
+            {"ingest": ("sensor_depth_m", "sensor_K", "world_from_cam"), "foreground": ("sensor_mask",)}
+        )
+        views = MaskedViews(frames)
+        check_pose_direction(views, depth_min_m=settings.depth_min_m, depth_max_m=settings.depth_max_m)
+        mesh = _fuse(views, settings)
+        write_ply(part / MESH_FILE, mesh.vertices, mesh.faces, {"weight": mesh.weight})
+        scene = RaycastScene(mesh.vertices, mesh.faces, threads=inputs.threads)
+        counts = np.zeros(0, dtype=np.int64)
+        with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
+            for index, frame in enumerate(frames.frames):
+                of_frame = _residual(scene, views[index], frame, settings)
+                stats = residual_stats(of_frame)
+                counts = of_frame + counts if counts.size else of_frame
+                writer.append(
+                    {
+                        "frame": np.int32(frame),
+                        "fused_residual_m": np.float32(_finite(stats.median_m, otherwise=-1)),
+                        "fused_coverage": np.float32(stats.coverage),
+                    }
+                )
+                progress(index + 1, len(frames))
+        overall = residual_stats(counts)
+        check_residual(overall.median_m, settings.max_residual_m)
+        return StageResult(samples=len(frames), stats=_figures(overall, mesh, settings))
+
+
+def _fuse(views: MaskedViews, settings: FuseSettings) -> FusedMesh:
+    reach = {
+        "voxel_m": settings.voxel_m,
+        "trunc_m": settings.trunc_m,
+        "depth_min_m": settings.depth_min_m,
+        "depth_max_m": settings.depth_max_m,
+    }
+    estimate = estimate_volume(views, **reach)
+    check_volume(
+        estimate,
+        voxel_m=settings.voxel_m,
+        trunc_m=settings.trunc_m,
+        depth_max_m=settings.depth_max_m,
+        limit_gb=settings.memory_limit_gb,
+    )
+    return fuse(views, **reach, min_weight=settings.min_weight, block_count=estimate.reserve)
+
+
+def _residual(
+    scene: RaycastScene, view: DepthView, frame: int, settings: FuseSettings
+) -> np.ndarray:
+    height, width = view.depth_m.shape
+    seen = scene.visibility(
+        View(frame=frame, K=view.K, world_from_cam=view.world_from_cam), height=height, width=width
+    )
+    return depth_residual(
+        view.depth_m, seen.depth_m, depth_min_m=settings.depth_min_m, depth_max_m=settings.depth_max_m
+    )
+
+
+def _figures(overall: ResidualStats, mesh: FusedMesh, settings: FuseSettings) -> dict[str, dict[str, Any]]:
+    return {
+        "fused residual, median": figure(_finite(overall.median_m), "m", limit=settings.max_residual_m),
+        "fused residual, p90": figure(_finite(overall.p90_m), "m"),
+        "fused residual, bias": figure(_finite(overall.bias_m), "m"),
+        "fused coverage": figure(overall.coverage, "1"),
+        "fused misses": figure(1 - overall.coverage, "1"),
+        "raw pixels in range": figure(overall.pixels, "px"),
+        "raw pixels within 20 mm": figure(overall.close, "1"),
+        "mesh faces": figure(len(mesh.faces), "faces"),
+        "mesh closed": figure(float(is_watertight(mesh.vertices, mesh.faces)), "1"),
+    }
+
+
+def _finite(value: float, *, otherwise: float | None = None) -> float | None:
+    return value if np.isfinite(value) else otherwise

@@ -1,0 +1,107 @@
+"""The whole graph of one manifest, from its captures to the published dataset.
+
+Every stage runs as a plain Luigi task too:
+`luigi --module tasks.graph Layers --manifest manifests/demo.toml --capture p01 --local-scheduler`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import luigi
+
+from pipeline.errors import StageError
+from pipeline.sealing import PART_MARK, fsync_folder
+from tasks.foreground import Foreground
+from tasks.fuse import Fuse
+from tasks.ingest import Ingest
+from tasks.layers import Layers
+from tasks.make_report import MakeReport
+from tasks.normals import Normals
+from tasks.render import Render
+from tasks.shards import Shards
+from tasks.simulate import Simulate
+from tasks.stage import CaptureStage, SealedTask
+from tasks.truth import Truth
+
+CURRENT = "current"
+FIXED_LINKS = ("dataset.json", "shards", "report")  # each points through `current`
+
+# Luigi by itself exits 0 after a task that failed or wrote nothing.
+_config = luigi.configuration.get_config()
+_config.set("worker", "check_complete_on_run", "true")
+_config.set("worker", "force_multiprocessing", "false")
+for _name, _code in (
+    ("task_failed", "4"),
+    ("not_run", "4"),
+    ("missing_data", "3"),
+    ("scheduling_error", "1"),
+):
+    _config.set("retcode", _name, _code)
+_config.set("retcode", "unhandled_exception", "1")
+
+
+class Dataset(luigi.Task):
+    """Publishes: switches the dataset's one link to the version that the manifest describes."""
+
+    manifest = luigi.Parameter(description="path of the dataset manifest")
+
+    def requires(self) -> luigi.Task:
+        return MakeReport(manifest=self.manifest)
+
+    def version(self) -> Path:
+        return Shards(manifest=self.manifest).place()
+
+    def complete(self) -> bool:
+        link = self.version().parents[1] / CURRENT
+        return MakeReport(manifest=self.manifest).complete() and link.resolve() == self.version().resolve()
+
+    def run(self) -> None:
+        version = self.version()
+        folder = version.parents[1]
+        for name in FIXED_LINKS:
+            _point(folder / name, Path(CURRENT) / name)
+        _point(folder / CURRENT, version.relative_to(folder))
+        fsync_folder(folder)
+
+
+def capture_stages(manifest: str, capture: str) -> list[CaptureStage]:
+    """All stages of one capture, each after what it stands on."""
+    stages: list[type[CaptureStage]] = [Ingest, Foreground, Fuse, Render, Layers, Normals]
+    made = [stage(manifest=manifest, capture=capture) for stage in stages]
+    if made[0].table().format == "simulated":
+        made = [
+            Simulate(manifest=manifest, capture=capture),
+            *made,
+            Truth(manifest=manifest, capture=capture),
+        ]
+    return made
+
+
+def all_tasks(manifest: str) -> Iterator[SealedTask]:
+    """Every sealed task of a manifest, each after what it stands on."""
+    for capture in Shards(manifest=manifest).loaded().captures:
+        yield from capture_stages(manifest, capture)
+    yield Shards(manifest=manifest)
+    yield MakeReport(manifest=manifest)
+
+
+def output_folders(folder: Path) -> Iterator[Path]:
+    """Everything that lies where sealed outputs of a dataset lie, temporary and damaged ones too."""
+    yield from sorted(folder.glob("stages/*/*/*"))
+    for version in sorted(folder.glob("versions/*")):
+        yield version
+        if PART_MARK not in version.name:
+            yield from sorted(version.glob("report*"))
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make or move a relative link in one step; a reader sees the old or the new, never none."""
+    if link.exists() and not link.is_symlink():
+        raise StageError(f"{link}: must be a link of ours, is something else. Move it away and build again.")
+    if link.is_symlink() and Path(os.readlink(link)) == target:
+        return
+    fresh = link.with_name(f".{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    os.replace(fresh, link)

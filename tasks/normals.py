@@ -1,0 +1,50 @@
+"""Fused depth to least-squares normals."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.comparison import angle_rad
+from pipeline.normals import normals_from_depth
+from pipeline.spread import Spread, figure
+from pipeline.store import FrameWriter
+from tasks.render import Render
+from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+
+
+class Normals(CaptureStage):
+    """Tang 2019, section 6.1, on every frame of one capture; compared with the rendered normals."""
+
+    NAME = "normals"
+
+    def upstream(self) -> dict[str, SealedTask]:
+        return {"render": self.sibling(Render)}
+
+    def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
+        settings = inputs.manifest.stages.normals
+        frames = inputs.joined({"render": ("depth_m", "mask", "normal_rendered", "K")})
+        angles = Spread(low=0.0, high=np.pi, bins=3600)
+        fitted = masked = 0
+        with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
+            for done, row in enumerate(frames):
+                normal, residual_m = normals_from_depth(
+                    row["depth_m"],
+                    row["mask"],
+                    row["K"],
+                    window_px=settings.window_px,
+                    max_step_m=settings.max_step_m,
+                )
+                writer.append(
+                    {"frame": np.int32(row["frame"]), "normal": normal, "normal_residual_m": residual_m}
+                )
+                both = normal.any(axis=-1) & row["normal_rendered"].any(axis=-1)
+                angles.add(angle_rad(normal[both], row["normal_rendered"][both]))
+                fitted += int(np.count_nonzero(normal.any(axis=-1)))
+                masked += int(np.count_nonzero(row["mask"]))
+                progress(done + 1, len(frames))
+        stats = {
+            "fitted against rendered normals, median": figure(angles.quantile(0.5), "rad"),
+            "fitted against rendered normals, p90": figure(angles.quantile(0.9), "rad"),
+            "pixels with a normal": figure(fitted / masked, "1"),
+        }
+        return StageResult(samples=len(frames), stats=stats)

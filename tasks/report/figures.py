@@ -1,0 +1,150 @@
+"""The report's standard figures: name, unit, sentence and sense of the limit stand here once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.report.data import Metric
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A row of the table; the attributes mean what they mean in Metric."""
+
+    name: str
+    unit: str
+    meaning: str
+    bound: Literal["at most", "at least"] = "at most"
+    absent: str = "not measured"
+
+
+RESIDUAL_DEFINITION = (
+    "The residual of a pixel is |fused depth − raw depth|, both z along the optical axis, at the sensor's own "
+    "resolution; the fused depth is ray-cast. Every raw foreground pixel in the depth range counts: where the ray "
+    "misses the fused surface the pixel counts as infinitely far in the median and the 90th percentile. Coverage "
+    "is the share of those pixels whose ray meets the surface."
+)
+TRUTH_DEFINITION = (
+    "The error of a pixel is |fused depth − true depth|, both z along the optical axis; the true depth is "
+    "the exact surface of the simulated body, by ray casting. Captures of real people have no truth."
+)
+
+FIGURES: dict[str, Figure] = {
+    # overview
+    "residual_median_mm": Figure(
+        name="fused − raw, median", unit="mm", meaning="median over pixels of |fused depth − raw depth|"
+    ),
+    "residual_p90_mm": Figure(
+        name="fused − raw, p90", unit="mm", meaning="90th percentile over pixels of |fused depth − raw depth|"
+    ),
+    "coverage_percent": Figure(
+        name="coverage",
+        unit="%",
+        bound="at least",
+        meaning="share of the raw foreground pixels in range that the fused surface reaches",
+    ),
+    "render_vs_raycast_median_mm": Figure(
+        name="Blender − ray cast, median",
+        unit="mm",
+        meaning="median over pixels of |depth by Blender − depth by ray casting|, same mesh and camera",
+    ),
+    "detail_std_mm": Figure(
+        name="detail, std",
+        unit="mm",
+        meaning="standard deviation over pixels of the detail layer (depth − median − base)",
+    ),
+    "normal_vs_rendered_deg": Figure(
+        name="normals fitted − rendered",
+        unit="deg",
+        meaning="median over pixels of the angle between the least-squares normal and the fused mesh's own",
+    ),
+    "truth_median_mm": Figure(
+        name="truth error, median",
+        unit="mm",
+        absent="no truth",
+        meaning="median over pixels of |fused depth − true depth|, for simulated captures",
+    ),
+    # fused against raw and against truth
+    "miss_percent": Figure(
+        name="misses", unit="%", meaning="share of the raw foreground pixels in range without fused depth"
+    ),
+    "raw_pixels": Figure(name="raw pixels in range", unit="1", meaning="raw foreground pixels that count"),
+    "residual_bias_mm": Figure(
+        name="bias",
+        unit="mm",
+        meaning="median over pixels of fused − raw; positive lies behind the raw depth",
+    ),
+    "truth_p90_mm": Figure(
+        name="truth error, p90",
+        unit="mm",
+        absent="no truth",
+        meaning="90th percentile over pixels of |fused depth − true depth|",
+    ),
+    "truth_bias_mm": Figure(
+        name="truth bias",
+        unit="mm",
+        absent="no truth",
+        meaning="mean over pixels of fused − true; positive lies behind the true surface",
+    ),
+    "truth_coverage_percent": Figure(
+        name="truth coverage",
+        unit="%",
+        bound="at least",
+        absent="no truth",
+        meaning="share of the true foreground pixels that the fused surface reaches",
+    ),
+    # detail layer
+    "detail_p99_mm": Figure(
+        name="detail, p99 of |·|", unit="mm", meaning="99th percentile over pixels of |detail|"
+    ),
+    "detail_over_50mm_percent": Figure(
+        name="|detail| over 50 mm", unit="%", meaning="share of pixels whose |detail| exceeds 50 mm"
+    ),
+}
+
+DETAIL_COLUMNS = ("detail_std_mm", "detail_p99_mm", "detail_over_50mm_percent")
+
+DETAIL_SOURCE = (
+    "Measured by this project on the test maps and the one prediction released with Tang et al., A Neural "
+    "Network for Detailed Human Depth Estimation from a Single Image, ICCV 2019; not figures printed in the "
+    "paper. σ space 75 px, σ depth 0.10 m, 256 × 256 px, zero-median depth inside the mask."
+)
+
+# Row name, then values in the order of DETAIL_COLUMNS; None was not measured.
+DETAIL_REFERENCES: tuple[tuple[str, tuple[float | None, ...]], ...] = (
+    ("Tang 2019, released maps, full-support filter (52 maps)", (41.2, 103.0, 22.4)),
+    ("Tang 2019, released maps, window 15 px (11 maps, mask eroded once)", (12.4, 42.0, 0.55)),
+    ("Tang 2019, released network's detail (sample 0001)", (7.7, 26.0, None)),
+)
+
+
+def measured(key: str, value: float | None, *, limit: float | None = None) -> Metric:
+    """A standard figure with its value.
+
+    Args:
+        key: a row of FIGURES.
+        value: in the row's unit; None where it was not measured.
+        limit: the gate's bound in the same unit.
+
+    Raises:
+        ValueError: if no row has that key, or a number is not finite.
+    """
+    if key not in FIGURES:
+        raise ValueError(f"report: the figure must be one of {', '.join(FIGURES)}, is {key!r}")
+    row = FIGURES[key]
+    return Metric(
+        name=row.name,
+        unit=row.unit,
+        value=value,
+        limit=limit,
+        bound=row.bound,
+        absent=row.absent,
+        meaning=row.meaning,
+    )
+
+
+def detail_references() -> tuple[tuple[str, tuple[Metric, ...]], ...]:
+    """The reference rows of the detail table, as figures of the same names."""
+    return tuple(
+        (label, tuple(measured(key, value) for key, value in zip(DETAIL_COLUMNS, values, strict=True)))
+        for label, values in DETAIL_REFERENCES
+    )

@@ -1,0 +1,284 @@
+"""From sealed stage outputs to what the report shows."""
+
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.comparison import angle_rad, depth_difference
+from pipeline.quality import QuarantineRow
+from pipeline.shards import read_index
+from pipeline.spread import Spread
+from tasks.report.data import (
+    CaptureReport,
+    Curve,
+    Histogram,
+    InputRecord,
+    Metric,
+    Provenance,
+    ReportData,
+    ShardRecord,
+    StageRecord,
+    WorstCase,
+)
+from tasks.report.figures import measured
+from tasks.report.tiles import sheet_of, worst_tiles
+from tasks.stage import Inputs, JoinedFrames, Progress
+
+SHOWN: dict[str, tuple[str, ...]] = {
+    "foreground": ("image", "depth_raw_m"),
+    "fuse": ("fused_residual_m", "fused_coverage"),
+    "render": ("depth_m", "mask", "normal_rendered"),
+    "layers": ("base_m", "detail_m"),
+    "normals": ("normal",),
+}
+SHOWN_WITH_TRUTH = {**SHOWN, "truth": ("depth_truth_m", "truth_depth_error_m")}
+VERSIONED = (
+    "bodytruth",
+    "bpy",
+    "h5py",
+    "luigi",
+    "numba",
+    "numpy",
+    "open3d",
+    "opencv-python",
+    "scipy",
+    "trimesh",
+)
+PLOT_BINS = 60
+
+# metric -> unit of the report, what one pixel gives, edges in that unit
+PLOTS: dict[str, tuple[str, float, float]] = {
+    "fused − raw, on the crop": ("mm", -15.0, 15.0),
+    "detail": ("mm", -60.0, 60.0),
+    "normals fitted − rendered": ("deg", 0.0, 60.0),
+    "fused − true": ("mm", -15.0, 15.0),
+}
+WORST = {
+    "fused_residual_m": ("fused − raw, median", "mm", 1e3),
+    "normal_angle_rad": ("normals fitted − rendered, median", "deg", 180 / math.pi),
+    "truth_depth_error_m": ("fused − true, median", "mm", 1e3),
+}
+
+
+@dataclass
+class CaptureFindings:
+    """What one pass over a capture's frames finds."""
+
+    frames: JoinedFrames
+    spreads: dict[str, Spread] = field(default_factory=dict)
+    per_frame: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+    def note(self, name: str, frame: int, value: float) -> None:
+        if value >= 0:  # -1 stands for "not measured"
+            self.per_frame.setdefault(name, []).append((frame, value))
+
+
+def gather(inputs: Inputs, progress: Progress) -> ReportData:
+    """Read every sealed output of the dataset and fill the report."""
+    index = read_index(inputs.folder("shards"))
+    settings = inputs.manifest.stages
+    captures: list[CaptureReport] = []
+    findings: dict[str, CaptureFindings] = {}
+    for done, (name, entry) in enumerate(index["captures"].items()):
+        sheet = None
+        if entry["rejected"] is None:
+            findings[name] = _look_through(inputs, name)
+            sheet = sheet_of(findings[name].frames, settings.report.frames_per_sheet)
+        captures.append(_capture(name, entry, sheet))
+        progress(done + 1, len(index["captures"]))
+    return ReportData(
+        name=index["name"],
+        fingerprint=index["fingerprint"],
+        generator=index["generator"],
+        captures=tuple(captures),
+        key_figures=_key_figures(index),
+        histograms=_histograms(findings),
+        worst=_worst(findings, settings.report.worst_frames),
+        quarantine=tuple(QuarantineRow(**row) for row in index["quarantine"]),
+        detail_settings=(
+            f"σ space {settings.layers.sigma_space_px:g} px, σ depth {settings.layers.sigma_depth_m:g} m, "
+            f"window {settings.layers.window_px}"
+        ),
+        provenance=_provenance(inputs, index),
+    )
+
+
+def _look_through(inputs: Inputs, capture: str) -> CaptureFindings:
+    fields = SHOWN_WITH_TRUTH if inputs.has(f"truth/{capture}") else SHOWN
+    found = CaptureFindings(inputs.joined({f"{stage}/{capture}": names for stage, names in fields.items()}))
+    for name, (_, low, high) in PLOTS.items():
+        found.spreads[name] = Spread(low=low, high=high, bins=PLOT_BINS)
+    for row in found.frames:
+        mask = row["mask"]
+        difference_m, _ = depth_difference(row["depth_m"], row["depth_raw_m"])
+        both = row["normal"].any(axis=-1) & row["normal_rendered"].any(axis=-1)
+        angles_rad = angle_rad(row["normal"][both], row["normal_rendered"][both])
+        found.spreads["fused − raw, on the crop"].add(1e3 * difference_m)
+        found.spreads["detail"].add(1e3 * row["detail_m"][mask])
+        found.spreads["normals fitted − rendered"].add(np.degrees(angles_rad))
+        found.note("fused_residual_m", row["frame"], float(row["fused_residual_m"]))
+        found.note("normal_angle_rad", row["frame"], _median(angles_rad))
+        if "depth_truth_m" in row:
+            error_m, _ = depth_difference(row["depth_m"], row["depth_truth_m"])
+            found.spreads["fused − true"].add(1e3 * error_m)
+            found.note("truth_depth_error_m", row["frame"], float(row["truth_depth_error_m"]))
+    return found
+
+
+def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
+    stats = entry["stats"]
+
+    def shown(key: str, stat: str, factor: float) -> Metric:
+        figure = stats.get(stat, {})
+        value, limit = figure.get("value"), figure.get("limit")
+        return measured(
+            key,
+            None if value is None else factor * value,
+            limit=None if limit is None else factor * limit,
+        )
+
+    degrees = 180 / math.pi
+    residual = shown("residual_median_mm", "fused residual, median", 1e3)
+    p90 = shown("residual_p90_mm", "fused residual, p90", 1e3)
+    coverage = shown("coverage_percent", "fused coverage", 100)
+    detail = shown("detail_std_mm", "detail, standard deviation", 1e3)
+    truth = shown("truth_median_mm", "truth depth error, median", 1e3)
+    return CaptureReport(
+        capture=name,
+        subject=entry["subject"],
+        split=entry["split"],
+        role=entry["role"],
+        samples=entry["samples"],
+        overview=(
+            residual,
+            p90,
+            coverage,
+            shown("render_vs_raycast_median_mm", "Blender against ray cast, median", 1e3),
+            detail,
+            shown("normal_vs_rendered_deg", "fitted against rendered normals, median", degrees),
+            truth,
+        ),
+        against_raw=(
+            residual,
+            p90,
+            shown("residual_bias_mm", "fused residual, bias", 1e3),
+            coverage,
+            shown("miss_percent", "fused misses", 100),
+            shown("raw_pixels", "raw pixels in range", 1),
+        ),
+        against_truth=(
+            (
+                truth,
+                shown("truth_p90_mm", "truth depth error, p90", 1e3),
+                shown("truth_bias_mm", "truth depth bias, mean", 1e3),
+                shown("truth_coverage_percent", "true surface covered", 100),
+            )
+            if "truth depth error, median" in stats
+            else ()
+        ),
+        detail=(
+            detail,
+            shown("detail_p99_mm", "detail, p99 of |detail|", 1e3),
+            shown("detail_over_50mm_percent", "detail, share over 5 cm", 100),
+        ),
+        sheet=sheet,
+    )
+
+
+def _key_figures(index: Mapping[str, Any]) -> tuple[Metric, ...]:
+    def worst(key: str, stat: str, factor: float, choose: Any) -> Metric:
+        values = [entry["stats"].get(stat, {}).get("value") for entry in index["captures"].values()]
+        known = [value for value in values if value is not None]
+        plain = measured(key, factor * choose(known) if known else None)
+        return Metric(
+            name=f"worst capture: {plain.name}", unit=plain.unit, value=plain.value, absent=plain.absent
+        )
+
+    return (
+        worst("residual_median_mm", "fused residual, median", 1e3, max),
+        worst("coverage_percent", "fused coverage", 100, min),
+        worst("truth_median_mm", "truth depth error, median", 1e3, max),
+    )
+
+
+def _histograms(findings: Mapping[str, CaptureFindings]) -> tuple[Histogram, ...]:
+    made = []
+    for metric, (unit, low, high) in PLOTS.items():
+        curves = tuple(
+            Curve(capture=capture, counts=spread.counts, outside=spread.below + spread.above)
+            for capture, found in findings.items()
+            if (spread := found.spreads[metric]).total
+        )
+        if curves:
+            edges: NDArray[np.float64] = np.linspace(low, high, PLOT_BINS + 1)
+            made.append(Histogram(metric=metric, unit=unit, edges=edges, curves=curves))
+    return tuple(made)
+
+
+def _worst(findings: Mapping[str, CaptureFindings], count: int) -> tuple[WorstCase, ...]:
+    cases = []
+    for key, (name, unit, factor) in WORST.items():
+        values = [
+            (value, capture, frame)
+            for capture, found in findings.items()
+            for frame, value in found.per_frame.get(key, [])
+        ]
+        for value, capture, frame in sorted(values, key=lambda item: (-item[0], item[1], item[2]))[:count]:
+            metric = Metric(name=name, unit=unit, value=factor * value)
+            tiles = worst_tiles(findings[capture].frames, frame, key)
+            cases.append(WorstCase(capture=capture, frame=frame, metric=metric, tiles=tiles))
+    return tuple(cases)
+
+
+def _provenance(inputs: Inputs, index: Mapping[str, Any]) -> Provenance:
+    stages: dict[str, dict[str, str]] = {}
+    versions: dict[str, int] = {}
+    raw = []
+    for capture, entry in index["captures"].items():
+        for stage, print_of_stage in entry["stages"].items():
+            record = inputs.stage_record(f"{stage}/{capture}")
+            versions[stage] = record["version"]
+            stages.setdefault(stage, {})[capture] = print_of_stage
+        if "raw files" in entry["stats"]:
+            raw.append(
+                InputRecord(
+                    capture=capture,
+                    files=int(entry["stats"]["raw files"]["value"]),
+                    size_bytes=int(entry["stats"]["raw size"]["value"]),
+                    digest=entry["raw"],
+                )
+            )
+    return Provenance(
+        stages=tuple(
+            StageRecord(
+                stage=stage,
+                version=versions[stage],
+                settings=index["settings"].get(stage, {}),
+                fingerprints=prints,
+            )
+            for stage, prints in stages.items()
+        ),
+        versions={name: version(name) for name in VERSIONED} | {"python": platform.python_version()},
+        inputs=tuple(raw),
+        licences=index["licences"],
+        shards=tuple(
+            ShardRecord(
+                path=entry["path"],
+                split=entry["split"],
+                samples=entry["samples"],
+                size_bytes=entry["bytes"],
+                sha256=entry["sha256"],
+            )
+            for entry in index["shards"]
+        ),
+    )
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    return float(np.median(values)) if values.size else -1.0

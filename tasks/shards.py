@@ -1,0 +1,232 @@
+"""Every capture's samples into shards, with index, card and quarantine list: one version of the dataset."""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.card import card_markdown
+from pipeline.errors import StageError
+from pipeline.fields import FIELDS
+from pipeline.fingerprints import fingerprint
+from pipeline.sealing import read_record
+from pipeline.shards import INDEX, generator, link_capture, pack_capture, read_index
+from pipeline.store import SCHEMA
+from tasks.foreground import Foreground
+from tasks.fuse import Fuse
+from tasks.ingest import Ingest
+from tasks.layers import Layers
+from tasks.normals import Normals
+from tasks.render import Render
+from tasks.simulate import Simulate
+from tasks.stage import CaptureStage, Inputs, Progress, SealedTask, StageResult, quarantine_rows
+from tasks.truth import Truth
+
+PACKED: dict[str, tuple[str, ...]] = {
+    "foreground": ("image", "depth_raw_m", "K", "world_from_cam", "timestamp_s"),
+    "fuse": ("fused_residual_m", "fused_coverage"),
+    "render": ("depth_m", "mask"),
+    "layers": ("depth_median_m", "base_m", "detail_m"),
+    "normals": ("normal", "normal_residual_m"),
+}
+QUARANTINE_FILE = "quarantine.csv"
+QUARANTINE_COLUMNS = ("capture", "frame", "stage", "reason", "value", "unit", "limit", "message")
+LICENCES = {
+    "software": "bodytruth is Apache-2.0; its Blender worker is GPL-3.0-or-later and leaves no code in the data",
+    "body model": "none is used",
+    "inputs": "as each raw capture's own licence says; the samples derive from them",
+}
+
+
+class Shards(SealedTask):
+    """Packs what every capture gave; a capture that was found unfit is listed, not packed."""
+
+    NAME = "shards"
+
+    def upstream(self) -> dict[str, SealedTask]:
+        made: dict[str, SealedTask] = {}
+        for capture, table in self.loaded().captures.items():
+            stages: list[type[CaptureStage]] = [Ingest, Foreground, Fuse, Render, Layers, Normals]
+            if table.format == "simulated":
+                stages += [Simulate, Truth]
+            for stage in stages:
+                made[f"{stage.NAME}/{capture}"] = stage(manifest=self.manifest, capture=capture)
+        return made
+
+    def identity(self) -> dict[str, Any]:
+        loaded = self.loaded()
+        keys = ("subject", "split", "role", "pose", "outfit")
+        captures = {
+            name: table.model_dump(mode="json", include=set(keys)) for name, table in loaded.captures.items()
+        }
+        return {"name": loaded.dataset.name, "schema": SCHEMA, "captures": captures}
+
+    def place(self) -> Path:
+        return self.loaded().folder / "versions" / self.fingerprint()
+
+    def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
+        manifest = inputs.manifest
+        (part / "shards").mkdir()
+        names = _shard_names()
+        earlier = _earlier_captures(inputs.manifest.folder / "versions")
+        captures: dict[str, Any] = {}
+        shards: list[dict[str, Any]] = []
+        records: list[dict[str, Any]] = []
+        for done, (name, table) in enumerate(manifest.captures.items()):
+            mine = _records(inputs, name)
+            records += mine.values()
+            rejected = next((record["rejected"] for record in mine.values() if record["rejected"]), None)
+            entries: list[dict[str, Any]] = []
+            if rejected is None:
+                entries = _pack(inputs, name, part / "shards", names[table.split].__next__, earlier)
+            shards += [{**entry, "split": table.split, "captures": [name]} for entry in entries]
+            captures[name] = _capture_entry(inputs, name, mine, entries, rejected)
+            progress(done + 1, len(manifest.captures))
+        rows = quarantine_rows(records)
+        index = _index(inputs, captures, shards, rows)
+        _write_quarantine(part / QUARANTINE_FILE, rows)
+        (part / "CARD.md").write_text(card_markdown(index))
+        # The index comes last: where it stands, all that it names stands too.
+        (part / INDEX).write_text(json.dumps(index, indent=1, allow_nan=False) + "\n")
+        return StageResult(samples=sum(entry["samples"] for entry in shards))
+
+
+def _shard_names() -> dict[str, Iterator[str]]:
+    def count(split: str) -> Iterator[str]:
+        number = 0
+        while True:
+            yield f"{split}-{number:05d}.h5"
+            number += 1
+
+    return {split: count(split) for split in ("train", "val", "test")}
+
+
+def _pack(
+    inputs: Inputs,
+    capture: str,
+    folder: Path,
+    next_name: Callable[[], str],
+    earlier: dict[str, tuple[Path, list[dict[str, Any]]]],
+) -> list[dict[str, Any]]:
+    table = inputs.manifest.captures[capture]
+    upstream = {stage: inputs.stage_record(f"{stage}/{capture}")["fingerprint"] for stage in PACKED}
+    shard_bytes = inputs.manifest.stages.shards.shard_bytes
+    packed = {"schema": SCHEMA, "fields": PACKED, "shard_bytes": shard_bytes, "generator": generator()}
+    named = {"capture": capture, "subject": table.subject, "split": table.split}
+    print_of_all = fingerprint({**packed, **named, "upstream": upstream})
+    names = iter(next_name, None)
+    if print_of_all in earlier:
+        version, before = earlier[print_of_all]
+        linked = link_capture(before, version, folder, names)
+        if linked is not None:
+            return linked
+    joined = inputs.joined({f"{stage}/{capture}": fields for stage, fields in PACKED.items()})
+    samples = (
+        {**row, "frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
+        for row in joined
+    )
+    return pack_capture(samples, folder, names=names, shard_bytes=shard_bytes, fingerprint=print_of_all)
+
+
+def _earlier_captures(versions: Path) -> dict[str, tuple[Path, list[dict[str, Any]]]]:
+    """Shards of sealed versions by what their capture depended on, for linking."""
+    found: dict[str, tuple[Path, list[dict[str, Any]]]] = {}
+    for version in sorted(versions.glob("*")):
+        if read_record(version) is None:
+            continue
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for entry in read_index(version)["shards"]:
+            groups.setdefault(entry["fingerprint"].rpartition("-")[0], []).append(entry)
+        for key, entries in groups.items():
+            kept = [
+                {name: entry[name] for name in ("path", "bytes", "sha256", "samples", "fingerprint")}
+                for entry in entries
+            ]
+            found.setdefault(key, (version, kept))
+    return found
+
+
+def _records(inputs: Inputs, capture: str) -> dict[str, dict[str, Any]]:
+    stages = ("simulate", "ingest", *PACKED, "truth")
+    names = [stage for stage in stages if inputs.has(f"{stage}/{capture}")]
+    records = {stage: inputs.stage_record(f"{stage}/{capture}") for stage in names}
+    for stage, record in records.items():
+        if not record:
+            raise StageError(f"{stage} {capture}: must stay sealed during the build, is not. Build again.")
+    return records
+
+
+def _capture_entry(
+    inputs: Inputs,
+    capture: str,
+    records: dict[str, dict[str, Any]],
+    entries: list[dict[str, Any]],
+    rejected: dict[str, Any] | None,
+) -> dict[str, Any]:
+    table = inputs.manifest.captures[capture]
+    facts = table.model_dump(
+        mode="json", include={"subject", "split", "role", "format", "foreground", "pose", "outfit"}
+    )
+    stats = {name: stat for record in records.values() for name, stat in record["stats"].items()}
+    return {
+        **facts,
+        "samples": sum(entry["samples"] for entry in entries),
+        "rejected": rejected["reason"] if rejected else None,
+        "stages": {stage: record["fingerprint"] for stage, record in records.items()},
+        "raw": records["ingest"]["recipe"]["inputs"]["raw"],
+        "stats": stats,
+    }
+
+
+def _index(
+    inputs: Inputs, captures: dict[str, Any], shards: list[dict[str, Any]], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    manifest = inputs.manifest
+    splits: dict[str, Any] = {}
+    samples: Counter[str] = Counter()
+    for entry in shards:
+        split = splits.setdefault(entry["split"], {"samples": 0, "shards": [], "subjects": []})
+        samples[entry["split"]] += entry["samples"]
+        split["samples"] = samples[entry["split"]]
+        split["shards"].append(entry["path"])
+        subject = captures[entry["captures"][0]]["subject"]
+        if subject not in split["subjects"]:
+            split["subjects"].append(subject)
+    names = sorted({"frame", "capture", "subject"} | {name for fields in PACKED.values() for name in fields})
+    fields = {
+        name: {
+            "shape": FIELDS[name].shape,
+            "dtype": FIELDS[name].dtype,
+            "unit": FIELDS[name].unit,
+            "frame": FIELDS[name].frame,
+            "invalid": FIELDS[name].invalid,
+            "doc": FIELDS[name].doc,
+        }
+        for name in names
+    }
+    return {
+        "schema": SCHEMA,
+        "name": manifest.dataset.name,
+        "fingerprint": inputs.record["fingerprint"],
+        "generator": generator(),
+        "seed": manifest.dataset.seed,
+        "image_size_px": manifest.dataset.image_size_px,
+        "fields": fields,
+        "splits": splits,
+        "shards": shards,
+        "captures": captures,
+        "quarantine": rows,
+        "settings": manifest.stages.model_dump(mode="json"),
+        "licences": LICENCES,
+    }
+
+
+def _write_quarantine(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, QUARANTINE_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,44 @@
+"""The end of a build: what was sealed, what was left out, and where the report lies."""
+
+from pathlib import Path
+
+from tasks.building import BuildResult
+from tasks.console import print_line, print_table
+from tasks.context import manifest_of
+
+
+def print_summary(manifest: str, result: BuildResult) -> None:
+    """Print failures and quarantined captures as tables, then the last line with the counts."""
+    if result.failed:
+        rows = [(outcome.message,) for outcome in result.failed.values()]
+        print_table(("failed",), rows)
+        for outcome in result.failed.values():
+            if outcome.details:
+                print_line(outcome.details)
+    if result.rejected:
+        columns = ("quarantined capture", "stage", "reason", "message")
+        print_table(
+            columns,
+            [
+                (name, row["stage"], row["reason"], row["message"])
+                for name, row in sorted(result.rejected.items())
+            ],
+        )
+    folder = manifest_of(manifest).folder
+    if result.published:
+        print_line(f"report: {shown(folder / 'report' / 'index.html')}")
+        print_line(f"index: {shown(folder / 'dataset.json')}")
+    captures = len(manifest_of(manifest).captures) - len(result.rejected)
+    print_line(
+        f"{result.samples if result.published else 0} samples of {captures} captures sealed, "
+        f"{result.frames} frames and {len(result.rejected)} captures quarantined, "
+        f"{len(result.failed)} tasks failed, {result.built} tasks run"
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

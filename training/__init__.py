@@ -1,0 +1,1 @@
+"""PyTorch on shards: needs numpy, h5py and torch alone."""
