@@ -40,6 +40,19 @@ def rigid_error(b_from_a: Float64) -> float:
     return float(max(orthogonal, np.abs(b_from_a[3] - [0, 0, 0, 1]).max()))
 
 
+def nearest_rigid(b_from_a: Float64) -> Float64:
+    """The rigid transform nearest to a 4x4 matrix that was rounded when written; the translation stays.
+
+    Renderers disagree on what an almost-rotation means (some rescale it, some do not), so none may see one.
+    """
+    from scipy.spatial.transform import Rotation
+
+    rigid = np.eye(4)
+    rigid[:3, :3] = Rotation.from_matrix(b_from_a[:3, :3]).as_matrix()
+    rigid[:3, 3] = b_from_a[:3, 3]
+    return rigid
+
+
 def transform(b_from_a: Float64, points_a: NDArray[Any]) -> NDArray[Any]:
     """Map points (..., 3) of frame a into frame b."""
     return np.asarray(points_a @ b_from_a[:3, :3].T + b_from_a[:3, 3])

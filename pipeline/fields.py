@@ -86,7 +86,11 @@ FIELDS: dict[str, Field] = {
         doc="intrinsics of the crop; integer pixel centres",
     ),
     "world_from_cam": Field(
-        shape="4 4", dtype="float64", unit="m", frame="world", doc="rigid; p_world = world_from_cam @ p_cam"
+        shape="4 4",
+        dtype="float64",
+        unit="m",
+        frame="world",
+        doc="rigid: the rotation nearest to the one given; p_world = world_from_cam @ p_cam",
     ),
     "depth_raw_m": Field(
         shape="H W",

@@ -35,7 +35,7 @@ def vertex_normals(vertices: Float64, faces: Int32) -> Float64:
         forth = corners[:, (corner + 1) % 3] - corners[:, corner]
         back = corners[:, (corner + 2) % 3] - corners[:, corner]
         # atan2 of sine and cosine: exact for slivers, and 0 where an edge has no length.
-        angle_rad = np.arctan2(np.linalg.norm(np.cross(forth, back), axis=1), np.sum(forth * back, axis=1))
+        angle_rad = np.arctan2(np.linalg.norm(np.cross(forth, back), axis=1), _dot(forth, back))
         for axis in range(3):
             weights = angle_rad * face_normals[:, axis]
             total[:, axis] += np.bincount(faces[:, corner], weights, minlength=len(vertices))
@@ -67,15 +67,16 @@ def normals_from_visibility(
     seen = face_index >= 0
     triangles = faces[face_index[seen]]
     u, v = bary[seen].astype(np.float64).T
-    weights = np.stack([1.0 - u - v, u, v], axis=1)[..., None]
+    weights = np.stack([1.0 - u - v, u, v], axis=1)
     corners = vertices[triangles]
-    points_cam = np.sum(weights * corners, axis=1) @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
+    points_cam = np.einsum("nk,nki->ni", weights, corners) @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
     face_normals = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
-    normals = _unit(np.sum(weights * normals_world[triangles], axis=1))
-    normals = np.where(_is_zero(normals), face_normals, normals) @ cam_from_world[:3, :3].T
-    from_behind = np.sum((face_normals @ cam_from_world[:3, :3].T) * points_cam, axis=1) > 0
-    normals[from_behind] *= -1.0
-    normals[_is_zero(face_normals)[:, 0]] = 0.0
+    normals = _unit(np.einsum("nk,nki->ni", weights, normals_world[triangles]))
+    cancelled = _dot(normals, normals) == 0
+    normals[cancelled] = face_normals[cancelled]
+    normals, face_normals = (world @ cam_from_world[:3, :3].T for world in (normals, face_normals))
+    normals[_dot(face_normals, points_cam) > 0] *= -1.0
+    normals[_dot(face_normals, face_normals) == 0] = 0.0
     out = np.zeros((*face_index.shape, 3), dtype=np.float32)
     out[seen] = lean_to_camera(normals, points_cam)
     return out
@@ -94,19 +95,20 @@ def lean_to_camera(normals_cam: Float64, points_cam: Float64) -> Float64:
         Unit normals with n.p <= -GRAZING_COSINE |p|; 0 stays 0.
     """
     rays = _unit(points_cam)
-    cosine = np.sum(normals_cam * rays, axis=-1, keepdims=True)
-    across = normals_cam - cosine * rays
-    along = np.linalg.norm(across, axis=-1, keepdims=True) < ALONG_SINE
-    grazing = _unit(across) * np.sqrt(1.0 - GRAZING_COSINE**2) - GRAZING_COSINE * rays
-    leaned = np.where(along, -rays, grazing)
-    away = (cosine > -GRAZING_COSINE) & ~_is_zero(normals_cam)
-    return np.where(away, leaned, normals_cam)
+    cosine = _dot(normals_cam, rays)
+    away = (cosine > -GRAZING_COSINE) & (_dot(normals_cam, normals_cam) > 0)
+    across = normals_cam[away] - cosine[away][:, None] * rays[away]
+    along = np.linalg.norm(across, axis=1, keepdims=True) < ALONG_SINE
+    grazing = _unit(across) * np.sqrt(1.0 - GRAZING_COSINE**2) - GRAZING_COSINE * rays[away]
+    leaned = normals_cam.copy()
+    leaned[away] = np.where(along, -rays[away], grazing)
+    return leaned
 
 
 def _unit(vectors: Float64) -> Float64:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    lengths = np.sqrt(_dot(vectors, vectors))[..., None]
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
 
 
-def _is_zero(vectors: Float64) -> NDArray[np.bool_]:
-    return np.asarray(~vectors.any(axis=-1, keepdims=True))
+def _dot(a: Float64, b: Float64) -> Float64:
+    return np.asarray(np.einsum("...i,...i", a, b))

@@ -1,33 +1,37 @@
 """The command line: one verb, one function; heavy libraries load inside the verb that needs them."""
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from pipeline.errors import BodytruthError, DamagedError, InputError, ManifestError
+from pipeline.errors import BodytruthError, DamagedError, InputError
 from pipeline.manifest import DATA_ROOT_VARIABLE, OUT_VARIABLE
 
 EXAMPLES = """Turns raw depth-camera captures of people into checked ground truth in HDF5 shards.
 
+\b
 Examples:
+  bodytruth demo
+      build the embedded simulated dataset through every stage
+  bodytruth check manifests/apc-shelf.toml --data-root captures
+      what is missing or malformed, in one list
+  bodytruth plan manifests/demo.toml
+      what would run, and why
+  bodytruth build manifests/demo.toml --out out
+      build; what is sealed already is kept
+  bodytruth why manifests/demo.toml p01-static-01
+      settings and hashes behind one capture
 
-  bodytruth demo                                   build the embedded simulated dataset and its report
-
-  bodytruth check manifests/apc-shelf.toml --data-root captures   what is missing or malformed
-
-  bodytruth plan manifests/demo.toml               what would run, and why
-
-  bodytruth build manifests/demo.toml --out out    build; what is sealed already is kept
-
-  bodytruth why manifests/demo.toml p01-static-01  settings and hashes behind one capture
-
-Exit codes: 0 all sealed, 1 a bug of ours, 2 usage or manifest, 3 inputs missing or malformed,
-4 a capture failed or is wholly quarantined, 5 damage found, 6 another build holds the lock, 130 interrupted.
+\b
+Exit codes:
+  0 all sealed                          4 a capture failed or is wholly quarantined
+  1 a bug of ours                       5 damage found
+  2 usage or manifest                   6 another build holds the lock
+  3 inputs missing or malformed         130 interrupted
 """
 
 app = typer.Typer(
@@ -265,35 +269,26 @@ def report(
         print_json("report", True, [{"path": str(page)}, *figures])
         return
     for figure in figures:
-        print_line(f"{figure['name']}: {figure['value']} {figure['unit']}")
+        if figure["section"] in ("counts", "overview"):
+            shown = "not measured" if figure["value"] is None else f"{figure['value']:.4g} {figure['unit']}"
+            print_line(f"{figure['capture'] or 'dataset'}: {figure['name']}: {shown}")
     print_line(f"report: {page}")
 
 
 def main() -> None:
     """Run the command line; every failure of a known kind is one sentence and its exit code."""
-    with _exits():
-        sys.exit(app(prog_name="bodytruth", standalone_mode=False) or 0)
-
-
-@contextmanager
-def _exits() -> Iterator[None]:
-    import click
-
+    signal.signal(signal.SIGINT, _interrupted)
     try:
-        yield
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(ManifestError.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _say_error("interrupted; what is sealed stays, the rest is swept by the next build")
-        sys.exit(130)
+        app(prog_name="bodytruth")
     except BodytruthError as error:
         _say_error(str(error))
         sys.exit(error.exit_code)
+
+
+def _interrupted(*_: object) -> NoReturn:
+    _say_error("interrupted; what is sealed stays, the rest is swept by the next build")
+    # At once, past every handler in between: the stage process dies with us.
+    os._exit(130)
 
 
 def _build(manifest: Path, workers: int | None) -> None:

@@ -96,9 +96,7 @@ def _fuse(views: MaskedViews, settings: FuseSettings) -> FusedMesh:
     return fuse(views, **reach, min_weight=settings.min_weight, block_count=estimate.reserve)
 
 
-def _residual(
-    scene: RaycastScene, view: DepthView, frame: int, settings: FuseSettings
-) -> np.ndarray:
+def _residual(scene: RaycastScene, view: DepthView, frame: int, settings: FuseSettings) -> np.ndarray:
     height, width = view.depth_m.shape
     seen = scene.visibility(
         View(frame=frame, K=view.K, world_from_cam=view.world_from_cam), height=height, width=width

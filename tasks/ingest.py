@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.cameras import nearest_rigid
 from pipeline.captures.capture import Capture, Frame
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError, StageError
@@ -41,17 +42,22 @@ class Ingest(CaptureStage):
                 f"{len(capture.frames)}, chooses none. Mend capture.frames.",
             )
         rows: list[QuarantineRow] = []
+        rounding = 0.0
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
             for done, number in enumerate(frames):
                 frame = self._read(capture, number, inputs.manifest.stages.ingest.min_valid_share, rows)
                 if frame is not None:
-                    writer.append(_sample(frame))
+                    sample = _sample(frame)
+                    correction = np.abs(sample["world_from_cam"] - frame.world_from_cam).max()
+                    rounding = max(rounding, float(correction))
+                    writer.append(sample)
                 progress(done + 1, len(frames))
             kept = writer.samples
         self._refuse_if_empty(kept, rows)
         self._refuse_if_changed(inputs)
         files = [path for path in capture.files(frames) if path.is_file()]
         stats = {
+            "largest pose correction to rigid": figure(rounding, "1"),
             "raw files": figure(len(files), "files"),
             "raw size": figure(sum(path.stat().st_size for path in files), "bytes"),
         }
@@ -114,6 +120,6 @@ def _sample(frame: Frame) -> dict[str, Any]:
         "sensor_image": frame.image,
         "sensor_depth_m": frame.depth_m,
         "sensor_K": frame.K,
-        "world_from_cam": frame.world_from_cam,
+        "world_from_cam": nearest_rigid(frame.world_from_cam),
     }
     return sample if frame.mask is None else {**sample, "sensor_mask_given": frame.mask}

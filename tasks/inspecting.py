@@ -53,7 +53,9 @@ def write_sheet(path: Path, target: Path) -> None:
     with FrameReader(_frames_file(path)) as reader:
         names = [name for name in reader.fields if _drawable(name)]
         if not names or len(reader) == 0:
-            raise InputError("no-pictures", f"{path}: must hold image fields, holds {', '.join(reader.fields)}.")
+            raise InputError(
+                "no-pictures", f"{path}: must hold image fields, holds {', '.join(reader.fields)}."
+            )
         count = min(SHEET_SAMPLES, len(reader))
         positions = sorted({round(i) for i in np.linspace(0, len(reader) - 1, count)})
         numbers = reader.column("frame")
@@ -80,7 +82,9 @@ def _frames_file(path: Path) -> Path:
 
 def _describe_dataset(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     index = read_index(path)
-    provenance = {key: index[key] for key in ("name", "fingerprint", "generator", "schema", "seed", "settings")}
+    provenance = {
+        key: index[key] for key in ("name", "fingerprint", "generator", "schema", "seed", "settings")
+    }
     provenance["shards"] = [f"{entry['path']} ({entry['samples']} samples)" for entry in index["shards"]]
     provenance["quarantined"] = len(index["quarantine"])
     blank = {"min": None, "median": None, "max": None}

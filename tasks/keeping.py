@@ -74,7 +74,7 @@ def report_figures(manifest: str) -> tuple[Path, list[dict[str, Any]]]:
             f"{manifest}: must be built before its report, is not. Run `bodytruth build` first."
         )
     link = manifest_of(manifest).folder / "report" / "index.html"
-    return link, json.loads((page.parent / "report.json").read_text())
+    return link, json.loads((page.parent / "report.json").read_text())["figures"]
 
 
 def _only_link(path: Path) -> bool:

@@ -82,7 +82,12 @@ BY_FRAME = RgbdFiles(
     invalid_raw=(65535,),
 )
 BY_TIME = BY_FRAME.model_copy(
-    update={"color": "rgb/{time}.png", "depth": "d/{time}.png", "mask": "m/{time}.png", "pose": "poses/{time}.txt"}
+    update={
+        "color": "rgb/{time}.png",
+        "depth": "d/{time}.png",
+        "mask": "m/{time}.png",
+        "pose": "poses/{time}.txt",
+    }
 )
 TUM = BY_FRAME.model_copy(
     update={
@@ -133,8 +138,7 @@ def write_tum(folder: Path, frames: list[Raw], order: list[int]) -> Capture:
         times = [f"{frames[i].time_s + OFFSET_S[stream]:.6f}" for i in order]
         lines = ["# timestamp filename", *(f"{time} {stream}/{time}.png" for time in times)]
         (folder / name).write_text("\n".join(lines) + "\n")
-    poses = [" ".join(f"{x:.12g}" for x in (frames[i].time_s + 0.01, *rows[i])) for i in order]
-    poses = [line.replace(line.split()[0], f"{frames[i].time_s + 0.01:.6f}", 1) for i, line in zip(order, poses)]
+    poses = [f"{frames[i].time_s + 0.01:.6f} " + " ".join(f"{x:.12g}" for x in rows[i]) for i in order]
     (folder / "groundtruth.txt").write_text("# tx ty tz qx qy qz qw\n" + "\n".join(poses) + "\n")
     return open_capture(folder, "rgbd-folder", TUM)
 

@@ -48,7 +48,9 @@ PER_FRAME = {
     "depth-size": lambda d: save(d / "d/0002.png", np.full((12, 15), 700, np.uint16)),
     "color-size": lambda d: save(d / "rgb/img-2.png", np.zeros((24, 32, 3), np.uint8)),
     "mask-size": lambda d: save(d / "m/0002.png", np.ones((16, 12), np.uint8)),
-    "empty-depth": lambda d: save(d / "d/0002.png", np.where(COLUMNS > 1, 65535, 0)[None].repeat(12, 0).astype(np.uint16)),
+    "empty-depth": lambda d: save(
+        d / "d/0002.png", np.where(COLUMNS > 1, 65535, 0)[None].repeat(12, 0).astype(np.uint16)
+    ),
     "pose-malformed": lambda d: (d / "poses/pose0002.txt").write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n"),
     "pose-not-rigid": lambda d: np.savetxt(d / "poses/pose0002.txt", np.diag([1, 1, 1.002, 1])),
 }
@@ -209,7 +211,12 @@ def test_pixels_missing_inside_whole_chunks_are_noticed(tmp_path) -> None:
 
     rows = b"".join(b"\0" + bytes(32) for _ in range(5))  # of 12
     header = struct.pack(">IIBBBBB", 16, 12, 16, 0, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    png = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
     (tmp_path / "a.png").write_bytes(png)
     assert png_problem(png) is None and png_size(tmp_path / "a.png") == (12, 16)
     assert reason_of(lambda: read_depth_raw(tmp_path / "a.png")) == "unreadable-depth"
@@ -245,6 +252,8 @@ def test_a_rotation_tag_does_not_turn_the_colour(tmp_path) -> None:
     # TIFF header, one entry: orientation (0x0112), short, count 1, value 6 (a quarter turn)
     tag = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     body = b"Exif\0\0" + tag
-    (tmp_path / "a.jpg").write_bytes(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + plain[2:])
+    (tmp_path / "a.jpg").write_bytes(
+        plain[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + plain[2:]
+    )
     assert cv2.imread(str(tmp_path / "a.jpg")).shape == (16, 12, 3)  # what would happen
     assert read_color(tmp_path / "a.jpg").shape == (12, 16, 3)
