@@ -117,7 +117,7 @@ def _render(
                 for rendered in _frames(worker, job, range(done, last)):
                     yield rendered
                     done += 1
-                    if worker.rss_bytes > RECYCLE_FRACTION * limit_bytes:
+                    if done < last and worker.rss_bytes > RECYCLE_FRACTION * limit_bytes:
                         logger.warning("Blender is near its memory limit and starts afresh")
                         break
                 peak_gb = worker.peak_bytes / 1e9
@@ -294,10 +294,7 @@ def _no_blender(reason: str) -> str:
 def _environment(folder: Path) -> dict[str, str]:
     """The worker finds this package wherever it lies, and no user's Blender settings find the worker."""
     here = str(Path(__file__).resolve().parents[1])
-    path = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {
-        "PYTHONPATH": os.pathsep.join(path),
-        "BLENDER_USER_RESOURCES": str(folder / "user"),
-        "TMPDIR": str(folder),
-    }
-    return os.environ | own
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {
+        "PYTHONPATH": path, "BLENDER_USER_RESOURCES": str(folder / "user"), "TMPDIR": str(folder)
+    }  # fmt: skip

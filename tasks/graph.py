@@ -46,15 +46,17 @@ class Dataset(luigi.Task):
 
     manifest = luigi.Parameter(description="path of the dataset manifest")
 
-    def requires(self) -> luigi.Task:
-        return MakeReport(manifest=self.manifest)
+    def requires(self) -> list[SealedTask]:
+        # All of them, not the last alone: a damaged output above a whole one is made again too.
+        return list(all_tasks(self.manifest))
 
     def version(self) -> Path:
         return Shards(manifest=self.manifest).place()
 
     def complete(self) -> bool:
         link = self.version().parents[1] / CURRENT
-        return MakeReport(manifest=self.manifest).complete() and link.resolve() == self.version().resolve()
+        sealed = all(task.complete() for task in self.requires())
+        return sealed and link.resolve() == self.version().resolve()
 
     def run(self) -> None:
         version = self.version()

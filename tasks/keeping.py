@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ManifestError
-from pipeline.sealing import PART_MARK, RECORD, damage, mark_damaged
+from pipeline.sealing import ASIDE_MARK, PART_MARK, RECORD, damage, mark_damaged
 from tasks.building import locked, sweep
 from tasks.context import manifest_of
 from tasks.graph import CURRENT, Dataset, all_tasks, output_folders
@@ -24,7 +24,8 @@ def verify_outputs(manifest: str) -> tuple[int, list[dict[str, Any]]]:
     checked = 0
     with locked(folder):
         for place in output_folders(folder):
-            if PART_MARK in place.name or not (place / RECORD).is_file():
+            counts = PART_MARK not in place.name and ASIDE_MARK not in place.name
+            if not counts or not (place / RECORD).is_file():
                 continue
             checked += 1
             found = damage(place)

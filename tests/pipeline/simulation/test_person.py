@@ -115,6 +115,9 @@ def test_colours_are_those_of_the_regions(points, person) -> None:
         band = linear_from_srgb(colors[trunk & (height > low) & (height < high)])
         # the tone varies by 5 % times a few
         np.testing.assert_allclose(np.median(band, axis=0), person.outfit.colors[name], rtol=0.15, atol=0.01)
+    palm = 0.5 * (person.joints["left_wrist"] + person.joints["left_fingers"])
+    hand = linear_from_srgb(colors[np.linalg.norm(points - palm, axis=1) < 0.05])
+    np.testing.assert_allclose(np.median(hand, axis=0), person.outfit.colors["skin"], rtol=0.15, atol=0.01)
 
 
 @pytest.mark.parametrize("pattern", ["stripes", "checks", "patches"])

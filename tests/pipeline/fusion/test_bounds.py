@@ -1,0 +1,126 @@
+"""The block count is compared with dense marching in plain numpy, and with what fusion then allocates."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.cameras import pixel_rays
+from pipeline.errors import GateError
+from pipeline.fusion import DepthView, bounds, clip_depth
+from pipeline.fusion.bounds import BLOCK_SIDE, block_coordinates, check_volume, estimate_volume, touched_blocks
+
+RANGE = {"depth_min_m": 0.2, "depth_max_m": 3.0}
+
+
+@pytest.fixture(scope="module")
+def views(sphere_views: Callable, orbit: Callable, figure: np.ndarray) -> list[DepthView]:
+    return sphere_views(figure, orbit(6))
+
+
+def dense_blocks(view: DepthView, block_m: float, trunc_m: float) -> set[tuple[int, int, int]]:
+    rays = pixel_rays(view.K, *view.depth_m.shape)
+    blocks = set()
+    for offset_m in np.linspace(-trunc_m, trunc_m, 200):
+        points = rays * (view.depth_m + offset_m)[..., None]
+        points = points[view.depth_m > 0] @ view.world_from_cam[:3, :3].T + view.world_from_cam[:3, 3]
+        blocks |= set(map(tuple, np.unique(np.floor(points / block_m).astype(int), axis=0).tolist()))
+    return blocks
+
+
+def test_touched_blocks_are_those_that_dense_marching_meets(views: list[DepthView]) -> None:
+    dense = dense_blocks(views[1], 0.16, 0.04)
+    found = block_coordinates(touched_blocks(views[1], block_m=0.16, trunc_m=0.04)).tolist()
+    assert set(map(tuple, found)) <= dense
+    # Only blocks that single rays clip at a corner may be missing.
+    assert len(found) > 0.9 * len(dense)
+
+
+@given(shift=st.tuples(*[st.integers(-50, 50)] * 3))
+def test_moving_the_world_by_whole_blocks_moves_the_blocks(
+    views: list[DepthView], shift: tuple[int, int, int]
+) -> None:
+    block_m = 0.125  # a power of two, so that the shift is exact
+    moved = views[0].world_from_cam.copy()
+    moved[:3, 3] = np.round(moved[:3, 3] * 1024) / 1024
+    here = replace(views[0], world_from_cam=moved.copy())
+    moved[:3, 3] += np.array(shift) * block_m
+    there = replace(views[0], world_from_cam=moved)
+    expected = block_coordinates(touched_blocks(here, block_m=block_m, trunc_m=0.02)) + np.array(shift)
+    found = block_coordinates(touched_blocks(there, block_m=block_m, trunc_m=0.02))
+    assert set(map(tuple, expected.tolist())) == set(map(tuple, found.tolist()))
+
+
+def test_the_estimate_is_what_fusion_allocates(views: list[DepthView]) -> None:
+    from pipeline.fusion.integrate import _empty_grid, _integrate
+
+    estimate = estimate_volume(views, voxel_m=0.01, trunc_m=0.03, **RANGE)
+    grid = _empty_grid(0.01, estimate.reserve)
+    for view in views:
+        keys = touched_blocks(clip_depth(view, 0.2, 3.0), block_m=BLOCK_SIDE * 0.01, trunc_m=0.03)
+        _integrate(grid, view, block_coordinates(keys), 3.0)
+    assert grid.hashmap().size() == estimate.blocks
+    assert grid.hashmap().capacity() == estimate.reserve  # it never grew
+
+
+@pytest.mark.parametrize("limit", [40, 150])
+def test_a_count_in_coarser_blocks_is_within_30_percent(
+    views: list[DepthView], monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    exact = estimate_volume(views, voxel_m=0.004, trunc_m=0.012, **RANGE).blocks
+    monkeypatch.setattr(bounds, "MAX_COUNTED_BLOCKS", limit)
+    assert exact > 2 * limit
+    assert estimate_volume(views, voxel_m=0.004, trunc_m=0.012, **RANGE).blocks == pytest.approx(exact, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"voxel_m": 1e-4, "trunc_m": 0.04, "depth_min_m": 0.2, "depth_max_m": 3.0},
+        {"voxel_m": 1e-4, "trunc_m": 5.0, "depth_min_m": 0.01, "depth_max_m": 50.0},
+        {"voxel_m": 1e-7, "trunc_m": 0.04, "depth_min_m": 0.2, "depth_max_m": 3.0},
+    ],
+)
+def test_a_senseless_setting_is_refused_within_a_second(
+    views: list[DepthView], settings: dict[str, float]
+) -> None:
+    far = [replace(view, depth_m=view.depth_m * settings["depth_max_m"] / 3) for view in views]
+    estimate_volume(views[:1], voxel_m=0.01, trunc_m=0.03, **RANGE)  # compiled beforehand
+    start = time.perf_counter()
+    estimate = estimate_volume(far, **settings)
+    with pytest.raises(GateError) as caught:
+        check_volume(
+            estimate,
+            voxel_m=settings["voxel_m"],
+            trunc_m=settings["trunc_m"],
+            depth_max_m=settings["depth_max_m"],
+            limit_gb=8.0,
+        )
+    assert time.perf_counter() - start < 1.0
+    assert caught.value.reason == "volume-too-large"
+    assert caught.value.value == estimate.peak_bytes / 1e9 > 8.0 == caught.value.limit
+    for setting in ("voxel_m", "trunc_m", "depth_max_m"):
+        assert f"stages.fuse.{setting} (is {settings[setting]:g} m)" in str(caught.value)
+    assert f"needs {estimate.peak_bytes / 1e9:.1f} GB" in str(caught.value)
+
+
+def test_a_volume_that_fits_passes(views: list[DepthView]) -> None:
+    estimate = estimate_volume(views, voxel_m=0.01, trunc_m=0.03, **RANGE)
+    check_volume(
+        estimate, voxel_m=0.01, trunc_m=0.03, depth_max_m=3.0, limit_gb=estimate.peak_bytes / 1e9
+    )
+
+
+def test_depth_out_of_range_touches_nothing(views: list[DepthView]) -> None:
+    assert estimate_volume(views, voxel_m=0.01, trunc_m=0.03, depth_min_m=2.0, depth_max_m=3.0).blocks == 0
+
+
+def test_a_camera_beyond_the_grid_is_named(views: list[DepthView]) -> None:
+    pose = views[0].world_from_cam.copy()
+    pose[0, 3] = 1e9
+    with pytest.raises(ValueError, match="must lie within 167772 m of the world's origin"):
+        touched_blocks(replace(views[0], world_from_cam=pose), block_m=0.16, trunc_m=0.04)
