@@ -4,17 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from pipeline.cameras import backproject, invert_rigid, transform
+from pipeline.cameras import invert_rigid
 from pipeline.meshes import write_ply
 from pipeline.seeds import stream
-from pipeline.simulation.colors import person_colors
 from pipeline.simulation.figure import draw_person
 from pipeline.simulation.orbit import HEIGHT_PX, K_DEPTH, WIDTH_PX, orbit_cameras
 from pipeline.simulation.person import person_mesh
-from pipeline.simulation.sensor import simulate_depth
-from pipeline.simulation.shading import draw_scene, shade
+from pipeline.simulation.record import record_frame
+from pipeline.simulation.shading import draw_scene
 from pipeline.simulation.writer import SimulatedFrame, write_rgbd_capture
 from pipeline.visibility import normals_from_visibility, vertex_normals
 from renderers.raycast import RaycastScene
@@ -51,8 +48,7 @@ class Simulate(CaptureStage):
             for frame, world_from_cam in enumerate(cameras):
                 view = View(frame=frame, K=K_DEPTH, world_from_cam=world_from_cam)
                 seen = scene.visibility(view, height=HEIGHT_PX, width=WIDTH_PX)
-                hit = seen.depth_m > 0
-                normal = normals_from_visibility(
+                normal_cam = normals_from_visibility(
                     seen.face_index,
                     seen.bary,
                     vertices=vertices,
@@ -60,17 +56,15 @@ class Simulate(CaptureStage):
                     normals_world=normals_world,
                     cam_from_world=invert_rigid(world_from_cam),
                 )
-                points_world = transform(world_from_cam, backproject(seen.depth_m, K_DEPTH)[hit])
-                albedo = np.zeros((HEIGHT_PX, WIDTH_PX, 3), dtype=np.uint8)
-                albedo[hit] = person_colors(person, points_world)
-                yield SimulatedFrame(
-                    frame=frame,
-                    image=shade(albedo, normal, hit, light, K=K_DEPTH, world_from_cam=world_from_cam),
-                    depth_raw_mm=simulate_depth(
-                        seen.depth_m, normal, K_DEPTH, stream(seed, "simulate depth", self.capture, frame)
-                    ),
-                    mask=hit,
+                yield record_frame(
+                    frame,
+                    person,
+                    light,
+                    depth_m=seen.depth_m,
+                    normal_cam=normal_cam,
+                    K=K_DEPTH,
                     world_from_cam=world_from_cam,
+                    rng=stream(seed, "simulate depth", self.capture, frame),
                 )
                 progress(frame + 1, count)
 

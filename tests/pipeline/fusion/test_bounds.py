@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from pipeline.cameras import pixel_rays
 from pipeline.errors import GateError
 from pipeline.fusion import DepthView, bounds, clip_depth
-from pipeline.fusion.bounds import BLOCK_SIDE, block_coordinates, check_volume, estimate_volume, touched_blocks
+from pipeline.fusion.bounds import (
+    BLOCK_SIDE,
+    block_coordinates,
+    check_volume,
+    estimate_volume,
+    touched_blocks,
+)
 
 RANGE = {"depth_min_m": 0.2, "depth_max_m": 3.0}
 
