@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.cameras import crop_resize
 from pipeline.captures.capture import Frame
-from pipeline.errors import GateError
-from pipeline.foreground import crop_box, foreground_mask
+from pipeline.errors import GateError, InputError
+from pipeline.foreground import ForegroundKind, crop_box, foreground_mask
 from pipeline.quality import QuarantineRow
 from pipeline.store import FrameWriter
 from tasks.ingest import Ingest
@@ -35,20 +35,17 @@ class Foreground(CaptureStage):
             FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer,
         ):
             for done, row in enumerate(ingested.rows(ingested.fields)):
-                mask = foreground_mask(_frame(row), inputs.capture.foreground)
-                count_px = int(np.count_nonzero(mask))
-                if count_px < least_px:
-                    rows.append(self._too_little(int(row["frame"]), count_px, least_px))
-                else:
-                    kind, size_px = inputs.capture.foreground, inputs.manifest.dataset.image_size_px
-                    writer.append(_crop(row, mask, kind, size_px))
+                mask = self._mask(row, inputs.capture.foreground, least_px, rows)
+                if mask is not None:
+                    size_px = inputs.manifest.dataset.image_size_px
+                    writer.append(_crop(row, mask, inputs.capture.foreground, size_px))
                 progress(done + 1, len(ingested))
             kept = writer.samples
         if kept == 0:
             raise GateError(
-                "too-little-foreground",
+                rows[0].reason,
                 f"capture {self.capture}: at least one frame must show {least_px} px of foreground, none of "
-                f"{len(rows)} does. Check the masks, or lower stages.foreground.min_foreground_px.",
+                f"{len(rows)} does. First: {rows[0].message}",
                 value=max(float(row.value or 0) for row in rows),
                 unit="px",
                 limit=float(least_px),
@@ -56,20 +53,30 @@ class Foreground(CaptureStage):
             )
         return StageResult(samples=kept, quarantine=rows)
 
-    def _too_little(self, frame: int, count_px: int, least_px: int) -> QuarantineRow:
+    def _mask(
+        self, row: dict[str, Any], kind: ForegroundKind, least_px: int, rows: list[QuarantineRow]
+    ) -> np.ndarray | None:
+        """The frame's mask; None, and a row, where it shows too little."""
+        frame = int(row["frame"])
+        try:
+            mask = foreground_mask(_frame(row), kind)
+        except InputError as error:
+            rows.append(self._row(frame, error.reason, str(error)))
+            return None
+        count_px = int(np.count_nonzero(mask))
+        if count_px >= least_px:
+            return mask
         message = (
             f"capture {self.capture}, frame {frame}: foreground must have at least {least_px} px, has "
             f"{count_px} px. Left out; lower stages.foreground.min_foreground_px to keep it."
         )
+        measured = {"value": float(count_px), "unit": "px", "limit": float(least_px)}
+        rows.append(self._row(frame, "too-little-foreground", message, **measured))
+        return None
+
+    def _row(self, frame: int, reason: str, message: str, **measured: Any) -> QuarantineRow:
         return QuarantineRow(
-            capture=self.capture,
-            stage=self.NAME,
-            reason="too-little-foreground",
-            message=message,
-            frame=frame,
-            value=float(count_px),
-            unit="px",
-            limit=float(least_px),
+            capture=self.capture, stage=self.NAME, reason=reason, message=message, frame=frame, **measured
         )
 
 
@@ -85,7 +92,7 @@ def _frame(row: dict[str, Any]) -> Frame:
     )
 
 
-def _crop(row: dict[str, Any], mask: np.ndarray, kind: str, size_px: int) -> dict[str, Any]:
+def _crop(row: dict[str, Any], mask: np.ndarray, kind: ForegroundKind, size_px: int) -> dict[str, Any]:
     depth_m = np.where(mask, row["sensor_depth_m"], np.float32(0))
     box_px = crop_box(mask, kind)
     crop, K = crop_resize(

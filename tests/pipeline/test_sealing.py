@@ -65,7 +65,7 @@ def test_flipped_bit_with_unchanged_size_and_time_is_found_marked_and_refused(se
     with pytest.raises(DamagedError, match="sha256"):
         require_undamaged(sealed)
     assert read_record(sealed) is None  # but now it is marked
-    assert not set_aside(sealed) == sealed and not sealed.exists()
+    assert set_aside(sealed) != sealed and not sealed.exists()
 
 
 def test_second_seal_of_the_same_fingerprint_keeps_the_first(sealed):
