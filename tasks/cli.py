@@ -275,6 +275,31 @@ def report(
     print_line(f"report: {page}")
 
 
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="benchmarks; all when none", metavar="NAME...")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure speed beside the libraries that people use today, with the error beside the time.
+
+    Example: bodytruth bench fusion
+    """
+    from tasks.benching import run_benchmarks
+    from tasks.console import print_json, print_table
+
+    rows = run_benchmarks(names or [])
+    if json:
+        print_json("bench", all(row["holds"] is not False for row in rows), rows)
+        return
+    columns = ("bench", "name", "value", "unit", "peer", "peer_value", "ratio", "target", "holds")
+    shown = [
+        [f"{row[key]:.3g}" if isinstance(row[key], float) else row[key] for key in columns] for row in rows
+    ]
+    print_table(columns, shown)
+
+
 def main() -> None:
     """Run the command line; every failure of a known kind is one sentence and its exit code."""
     signal.signal(signal.SIGINT, _interrupted)

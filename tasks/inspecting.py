@@ -28,7 +28,7 @@ SHEET_TILE_PX = 192
 def describe(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Provenance and one row per field of a shard, a stage output or a whole dataset.
 
-    Ranges are over all samples of a file, 0 and other invalid values included.
+    Ranges are over all samples of a file; values that the field table calls invalid are left out.
 
     Raises:
         InputError: when there is nothing of ours at the path.
@@ -105,16 +105,27 @@ def _describe_field(reader: FrameReader, name: str) -> dict[str, Any]:
     for sample in reader.rows([name]):
         array = np.asarray(sample[name])
         shape = array.shape
-        lows.append(float(array.min()))
-        highs.append(float(array.max()))
-        middles.append(float(np.median(array)))
+        valid = _valid(array, field.invalid)
+        if valid.size:
+            lows.append(float(valid.min()))
+            highs.append(float(valid.max()))
+            middles.append(float(np.median(valid)))
     return {
         **row,
         "shape": str((len(reader), *shape)),
-        "min": round(min(lows), 6),
-        "median": round(float(np.median(middles)), 6),
-        "max": round(max(highs), 6),
+        "min": round(min(lows), 6) if lows else None,
+        "median": round(float(np.median(middles)), 6) if middles else None,
+        "max": round(max(highs), 6) if highs else None,
     }
+
+
+def _valid(array: np.ndarray, invalid: str) -> np.ndarray:
+    """The values that are not the field's invalid value; pictures of vectors are judged vector by vector."""
+    if invalid not in ("0", "-1"):
+        return array
+    if array.ndim == 3:
+        return array[(array != float(invalid)).any(axis=-1)]
+    return array[array != float(invalid)]
 
 
 def _attributes(reader: FrameReader) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""Runs the benchmarks of tests/benchmarks: each is a module `bench_NAME.py` with a function `rows`."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import tasks
+from pipeline.errors import ManifestError
+
+
+def run_benchmarks(names: list[str]) -> list[dict[str, Any]]:
+    """Rows of the named benchmarks, or of all; each row says which benchmark it is of.
+
+    Raises:
+        ManifestError: for an unknown name, or where the benchmarks are not installed.
+    """
+    folder = Path(tasks.__file__).parents[1] / "tests" / "benchmarks"
+    known = {path.stem.removeprefix("bench_"): path for path in sorted(folder.glob("bench_*.py"))}
+    if not known:
+        raise ManifestError(
+            f"{folder}: must hold the benchmarks, does not. They come with the repository, not with an "
+            "installed package: run `bodytruth bench` from a clone."
+        )
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ManifestError(f"bench: names must be among {', '.join(known)}, {', '.join(unknown)} are not.")
+    return [{"bench": name, **row} for name in names or known for row in _rows(known[name])]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ManifestError(f"{path}: must be a Python module, is not.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(module.rows())
