@@ -1,6 +1,7 @@
 """Time, memory and disk that a task will take: from its own history on this dataset, else as calibrated."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -32,38 +33,36 @@ class Cost:
 
 def estimate(task: SealedTask) -> Cost | None:
     """Cost of one task to build, or None for a stage that neither history nor calibration knows."""
-    frames = _frames(task)
-    history = _history(task)
-    if history is None:
-        calibrated = _calibration().get(task.NAME)
-        if calibrated is None:
-            return None
-        return Cost(
-            seconds=calibrated["s"] + frames * calibrated["s_per_frame"],
-            peak_rss_mb=calibrated["peak_rss_mb"],
-            disk_mb=frames * calibrated["mb_per_frame"],
-            source="calibration",
-        )
-    seconds, peak_rss_mb, disk_mb = history
-    return Cost(seconds=frames * seconds, peak_rss_mb=peak_rss_mb, disk_mb=frames * disk_mb, source="history")
-
-
-def _history(task: SealedTask) -> tuple[float, float, float] | None:
-    """Medians per frame over sealed outputs of the same stage: seconds, peak MB, MB on disk."""
-    folder = task.loaded().folder
-    pattern = f"stages/{task.NAME}/*/*/{RECORD}" if isinstance(task, CaptureStage) else f"versions/*/{RECORD}"
-    figures = []
-    for path in folder.glob(pattern):
-        record = json.loads(path.read_text())
-        samples = record.get("samples") or 0
-        if samples and record["stage"] == task.NAME:
-            size_mb = sum(entry["bytes"] for entry in record["files"].values()) / 1e6
-            run = record["run"]
-            figures.append((run["seconds"] / samples, run["peak_rss_mb"], size_mb / samples))
-    if not figures:
+    history = _per_frame(task.loaded().folder).get(task.NAME)
+    per_frame = history or _calibration().get(task.NAME)
+    if per_frame is None:
         return None
-    columns = list(zip(*figures, strict=True))
-    return median(columns[0]), median(columns[1]), median(columns[2])
+    frames = _frames(task)
+    return Cost(
+        seconds=frames * per_frame["s_per_frame"],
+        peak_rss_mb=per_frame["peak_rss_mb"],
+        disk_mb=frames * per_frame["mb_per_frame"],
+        source="history" if history else "calibration",
+    )
+
+
+def _per_frame(folder: Path) -> dict[str, dict[str, float]]:
+    """By stage, medians over a dataset's sealed outputs: seconds and MB on disk a frame, peak memory in MB."""
+    figures: dict[str, list[tuple[float, float, float]]] = {}
+    for pattern in ("stages/*/*/*", "versions/*", "versions/*/report"):
+        for path in folder.glob(f"{pattern}/{RECORD}"):
+            record = json.loads(path.read_text())
+            if record["samples"]:
+                size_mb = sum(entry["bytes"] for entry in record["files"].values()) / 1e6
+                run, samples = record["run"], record["samples"]
+                figures.setdefault(record["stage"], []).append(
+                    (run["seconds"] / samples, run["peak_rss_mb"], size_mb / samples)
+                )
+    names = ("s_per_frame", "peak_rss_mb", "mb_per_frame")
+    return {
+        stage: {name: median(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+        for stage, rows in figures.items()
+    }
 
 
 def _frames(task: SealedTask) -> int:
@@ -88,5 +87,15 @@ def _capture_frames(task: SealedTask, capture: str) -> int:
 
 
 def _calibration() -> dict[str, dict[str, float]]:
-    """Figures of stage_costs.json: measured on a real capture of 150 frames of 640x480 px, two cores."""
+    """What `python -m tasks.costs OUT/DATASET...` wrote: figures of the shipped datasets, two cores."""
     return dict(json.loads((Path(__file__).parent / "stage_costs.json").read_text()))
+
+
+if __name__ == "__main__":
+    merged: dict[str, dict[str, float]] = {}
+    for dataset in sys.argv[1:]:
+        merged = _per_frame(Path(dataset)) | merged
+    rounded = {
+        stage: {name: float(f"{value:.3g}") for name, value in row.items()} for stage, row in merged.items()
+    }
+    sys.stdout.write(json.dumps(rounded, indent=1, sort_keys=True) + "\n")
