@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError
-from pipeline.manifest import frames_slice
+from pipeline.manifest import Manifest, frames_slice
 from pipeline.sealing import RECORD
 from tasks.stage import CaptureStage, SealedTask
 
@@ -31,19 +31,29 @@ class Cost:
         ]
 
 
-def estimate(task: SealedTask) -> Cost | None:
-    """Cost of one task to build, or None for a stage that neither history nor calibration knows."""
-    history = _per_frame(task.loaded().folder).get(task.NAME)
-    per_frame = history or _calibration().get(task.NAME)
-    if per_frame is None:
-        return None
-    frames = _frames(task)
-    return Cost(
-        seconds=frames * per_frame["s_per_frame"],
-        peak_rss_mb=per_frame["peak_rss_mb"],
-        disk_mb=frames * per_frame["mb_per_frame"],
-        source="history" if history else "calibration",
-    )
+class Estimator:
+    """Costs of a manifest's tasks; history and frame counts are read once."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._history = _per_frame(manifest.folder)
+        self._calibration = json.loads((Path(__file__).parent / "stage_costs.json").read_text())
+        self._frames = {capture: _capture_frames(manifest, capture) for capture in manifest.captures}
+
+    def cost(self, task: SealedTask) -> Cost | None:
+        """Cost of one task to build, or None for a stage that neither history nor calibration knows."""
+        history = self._history.get(task.NAME)
+        per_frame = history or self._calibration.get(task.NAME)
+        if per_frame is None:
+            return None
+        one = isinstance(task, CaptureStage)
+        frames = self._frames[task.capture] if one else sum(self._frames.values())
+        return Cost(
+            seconds=frames * per_frame["s_per_frame"],
+            peak_rss_mb=per_frame["peak_rss_mb"],
+            disk_mb=frames * per_frame["mb_per_frame"],
+            source="history" if history else "calibration",
+        )
 
 
 def _per_frame(folder: Path) -> dict[str, dict[str, float]]:
@@ -65,14 +75,7 @@ def _per_frame(folder: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _frames(task: SealedTask) -> int:
-    manifest = task.loaded()
-    captures = [task.table()] if isinstance(task, CaptureStage) else list(manifest.captures.values())
-    return sum(_capture_frames(task, table.id) for table in captures)
-
-
-def _capture_frames(task: SealedTask, capture: str) -> int:
-    manifest = task.loaded()
+def _capture_frames(manifest: Manifest, capture: str) -> int:
     table = manifest.captures[capture]
     if table.count is not None:
         return table.count
@@ -86,12 +89,7 @@ def _capture_frames(task: SealedTask, capture: str) -> int:
     return len(listed[frames_slice(table.frames)] if table.frames else listed)
 
 
-def _calibration() -> dict[str, dict[str, float]]:
-    """What `python -m tasks.costs OUT/DATASET...` wrote: figures of the shipped datasets, two cores."""
-    return dict(json.loads((Path(__file__).parent / "stage_costs.json").read_text()))
-
-
-if __name__ == "__main__":
+if __name__ == "__main__":  # writes stage_costs.json from the outputs of the shipped datasets
     merged: dict[str, dict[str, float]] = {}
     for dataset in sys.argv[1:]:
         merged = _per_frame(Path(dataset)) | merged

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.errors import ManifestError
 from pipeline.sealing import DAMAGE, RECORD, read_record
-from tasks.costs import Cost, estimate
+from tasks.context import manifest_of
+from tasks.costs import Cost, Estimator
 from tasks.graph import Dataset, all_tasks
 from tasks.shards import Shards
 from tasks.stage import SealedTask, quarantine_rows
@@ -39,6 +40,7 @@ def plan(manifest: str) -> list[PlannedTask]:
     """Every task in building order, with its state and the reason where it would run."""
     planned: list[PlannedTask] = []
     building: dict[str, str] = {}
+    estimator = Estimator(manifest_of(manifest))
     for task in all_tasks(manifest):
         record = read_record(task.place())
         if record is not None and record.get("fingerprint") == task.fingerprint():
@@ -50,7 +52,7 @@ def plan(manifest: str) -> list[PlannedTask]:
         above = [other.NAME for other in task.upstream().values() if other.task_id in building]
         why = "; ".join(part for part in (own, _after(above)) if part)
         building[task.task_id] = why
-        planned.append(PlannedTask(task=task, state="build", why=why, cost=estimate(task)))
+        planned.append(PlannedTask(task=task, state="build", why=why, cost=estimator.cost(task)))
     return planned
 
 
