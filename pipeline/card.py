@@ -1,7 +1,7 @@
 """The dataset card: what a dataset holds, where it comes from, what was left out, in one Markdown page."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.fields import FIELDS
@@ -27,29 +27,19 @@ def card_markdown(index: Mapping[str, Any]) -> str:
 
 def _splits(index: Mapping[str, Any]) -> list[str]:
     rows = [
-        f"| {split} | {entry['samples']} | {len(entry['shards'])} | {', '.join(entry['subjects'])} |"
+        (split, entry["samples"], len(entry["shards"]), ", ".join(entry["subjects"]))
         for split, entry in index["splits"].items()
     ]
-    return [
-        "## Splits",
-        "",
-        "By subject.",
-        "",
-        "| split | samples | shards | subjects |",
-        "|---|---|---|---|",
-        *rows,
-        "",
-    ]
+    return ["## Splits", "", "By subject.", "", *_table(("split", "samples", "shards", "subjects"), rows)]
 
 
 def _fields(index: Mapping[str, Any]) -> list[str]:
     rows = [
-        f"| `{name}` | {FIELDS[name].shape or 'scalar'} | {FIELDS[name].dtype} | {FIELDS[name].unit} "
-        f"| {FIELDS[name].frame} | {FIELDS[name].invalid} | {FIELDS[name].doc} |"
-        for name in index["fields"]
+        (f"`{name}`", field.shape or "scalar", field.dtype, field.unit, field.frame, field.invalid, field.doc)
+        for name, field in ((name, FIELDS[name]) for name in index["fields"])
     ]
-    head = ["| field | shape | dtype | unit | frame | invalid | meaning |", "|---|---|---|---|---|---|---|"]
-    return ["## Fields", "", *head, *rows, ""]
+    head = ("field", "shape", "dtype", "unit", "frame", "invalid", "meaning")
+    return ["## Fields", "", *_table(head, rows)]
 
 
 def _captures(index: Mapping[str, Any]) -> list[str]:
@@ -60,14 +50,9 @@ def _captures(index: Mapping[str, Any]) -> list[str]:
             _figure(stats.get(key))
             for key in ("fused residual, median", "fused coverage", "truth depth error, median")
         ]
-        rows.append(
-            f"| {name} | {capture['subject']} | {capture['split']} | {capture['samples']} | {' | '.join(shown)} |"
-        )
-    head = [
-        "| capture | subject | split | samples | fused against raw, median | coverage | fused against truth |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    return ["## Captures", "", *head, *rows, ""]
+        rows.append((name, capture["subject"], capture["split"], capture["samples"], *shown))
+    figures = ("fused against raw, median", "coverage", "fused against truth")
+    return ["## Captures", "", *_table(("capture", "subject", "split", "samples", *figures), rows)]
 
 
 def _quarantine(index: Mapping[str, Any]) -> list[str]:
@@ -75,24 +60,20 @@ def _quarantine(index: Mapping[str, Any]) -> list[str]:
     if not rows:
         return ["## Quarantine", "", "Nothing was left out.", ""]
     counts = Counter((row["capture"], row["stage"], row["reason"]) for row in rows)
-    lines = [
-        f"| {capture} | {stage} | {reason} | {n} |" for (capture, stage, reason), n in sorted(counts.items())
-    ]
-    head = ["| capture | stage | reason | rows |", "|---|---|---|---|"]
-    return [
-        "## Quarantine",
-        "",
-        "Every row with its measured value is in `quarantine.csv`.",
-        "",
-        *head,
-        *lines,
-        "",
-    ]
+    counted = [(*key, count) for key, count in sorted(counts.items())]
+    said = "Every row with its measured value is in `quarantine.csv`."
+    return ["## Quarantine", "", said, "", *_table(("capture", "stage", "reason", "rows"), counted)]
 
 
 def _licences(index: Mapping[str, Any]) -> list[str]:
     lines = [f"- {name}: {text}" for name, text in index["licences"].items()]
     return ["## Licences", "", *lines, ""]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    # A bar inside a cell would end it.
+    lines = [" | ".join(str(cell).replace("|", "\\|") for cell in row) for row in rows]
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {line} |" for line in lines), ""]
 
 
 def _figure(stat: Mapping[str, Any] | None) -> str:

@@ -245,9 +245,11 @@ def fields_markdown() -> str:
         "Frames and signs: [conventions](conventions.md).\n\n"
         "| field | shape | dtype | unit | frame | invalid | in shards | meaning |\n|---|---|---|---|---|---|---|---|\n"
     )
+    # A bar inside a cell would end it.
+    docs = {name: field.doc.replace("|", "\\|") for name, field in FIELDS.items()}
     rows = [
         f"| `{name}` | {field.shape or 'scalar'} | {field.dtype} | {field.unit} | {field.frame} "
-        f"| {field.invalid} | {'yes' if field.shard else 'no'} | {field.doc} |"
+        f"| {field.invalid} | {'yes' if field.shard else 'no'} | {docs[name]} |"
         for name, field in FIELDS.items()
     ]
     return head + "\n".join(rows) + "\n"

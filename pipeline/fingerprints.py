@@ -20,24 +20,27 @@ class FileHashes:
     """sha256 of files, remembered by path, size, time and inode in one small database.
 
     Args:
-        path: the database, made when missing.
+        path: the database, made when missing; where its folder is missing, nothing is remembered.
         trust: False ignores what is remembered (`plan --rehash`), and refreshes it.
     """
 
     def __init__(self, path: Path, *, trust: bool = True) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._trust = trust
-        self._database = sqlite3.connect(path, timeout=60)
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)"
-        )
+        try:
+            self._database = _opened(path)
+        except sqlite3.OperationalError:
+            self._database = _opened(":memory:")  # nowhere to remember: every file is read again
+        except sqlite3.DatabaseError:
+            path.unlink()  # it holds nothing that the files do not say
+            self._database = _opened(path)
 
     def digest(self, files: Iterable[Path], *, root: Path) -> str:
         """One hash over names (relative to `root`) and contents; a missing file counts as missing."""
         known = dict[str, tuple[str, str]]()
         if self._trust:
-            query = "SELECT path, stamp, sha256 FROM hashes WHERE substr(path, 1, ?) = ?"
-            rows = self._database.execute(query, (len(str(root)), str(root)))
+            # "0" follows "/": all paths below the root, found through the key's own order.
+            query = "SELECT path, stamp, sha256 FROM hashes WHERE path >= ? AND path < ?"
+            rows = self._database.execute(query, (f"{root}/", f"{root}0"))
             known = {path: (stamp, sha256) for path, stamp, sha256 in rows}
         total = hashlib.sha256()
         fresh = []
@@ -59,3 +62,9 @@ class FileHashes:
 
     def close(self) -> None:
         self._database.close()
+
+
+def _opened(path: Path | str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=60)
+    database.execute("CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, stamp TEXT, sha256 TEXT)")
+    return database

@@ -1,6 +1,7 @@
 """The dataset manifest: TOML in, checked records out. Every mistake is named with file, key and next step."""
 
 import difflib
+import hashlib
 import os
 import re
 import tomllib
@@ -79,8 +80,9 @@ class _File(_Table):
 class Manifest:
     """A checked manifest: `dataset`, `captures` by id in sorted order, `stages`, and where things lie."""
 
-    def __init__(self, path: Path, content: _File) -> None:
+    def __init__(self, path: Path, content: _File, sha256: str) -> None:
         self.path = path
+        self.sha256 = sha256  # of the file's bytes, so that two processes know that they read the same
         self.dataset, self.stages = content.dataset, content.stages
         self._tables = content.capture
 
@@ -117,13 +119,15 @@ def load_manifest(path: Path) -> Manifest:
         InputError: when a pattern names no capture.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = path.read_bytes()
+        content = tomllib.loads(raw.decode("utf-8"))
     except FileNotFoundError:
         raise ManifestError(f"{path}: must be a manifest file, is not there. Check the path.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ManifestError(f"{path}: must be readable TOML, is not: {error}. Mend the file.") from error
     try:
-        manifest = Manifest(path.resolve(), _File.model_validate(content))
+        sha256 = hashlib.sha256(raw).hexdigest()
+        manifest = Manifest(path.resolve(), _File.model_validate(content), sha256)
     except ValidationError as error:
         raise ManifestError("\n".join(_sentences(path, error))) from None
     _ = manifest.captures
@@ -155,12 +159,18 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
                 f"{manifest.path}: capture.id {table.id!r} has a placeholder, so capture.path must have it too."
             )
         return [_named(table, manifest, {})]
+    if Path(table.path).is_absolute():
+        raise ManifestError(
+            f"{manifest.path}: capture.path with placeholders must be relative to data_root, is {table.path!r}."
+        )
     glob = _PLACEHOLDER.sub("*", table.path)
     pattern = re.compile(_as_regex(table.path))
     matches = [
         (path, match.groupdict())
         for path in sorted(manifest.data_root.glob(glob))
-        if (match := pattern.fullmatch(path.relative_to(manifest.data_root).as_posix()))
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and (match := pattern.fullmatch(path.relative_to(manifest.data_root).as_posix()))
     ]
     if not matches:
         raise InputError(
@@ -181,7 +191,7 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
 def _named(table: CaptureTable, manifest: Manifest, groups: dict[str, str]) -> CaptureTable:
     values = {key: value for key, value in groups.items() if key != "id"}
     capture_id = _PLACEHOLDER.sub(lambda match: groups.get(match[1], match[0]), table.id)
-    if not re.match(NAME, capture_id):
+    if not re.fullmatch(NAME.removesuffix("$"), capture_id):
         raise ManifestError(
             f"{manifest.path}: capture.id must hold letters, digits, '.', '_' and '-', is {capture_id!r}."
         )

@@ -4,6 +4,7 @@ A sealed folder counts only if its stage.json parses and lists exactly what lies
 Whatever a killed build leaves behind has another name and never counts.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -27,8 +28,7 @@ ASIDE_MARK = ".damaged-"
 def begin(place: Path) -> Path:
     """Make an empty temporary folder beside `place`; its name says who owns it."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    started_ms = int(psutil.Process().create_time() * 1000)
-    owner = f"{socket.gethostname()}-{os.getpid()}-{started_ms}-{secrets.token_hex(4)}"
+    owner = f"{_machine()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
     part = place.with_name(f"{place.name}{PART_MARK}{owner}")
     part.mkdir()
     return part
@@ -37,27 +37,45 @@ def begin(place: Path) -> Path:
 def seal(part: Path, place: Path, record: dict[str, Any]) -> None:
     """Checksum and fsync every file of `part`, write stage.json last, and rename it to `place`.
 
-    A folder that already stands at `place` must not be sealed (see `set_aside`), except when another host
-    sealed the same fingerprint first: then its work stands and ours is dropped.
+    What stands at `place` stays until then. If it is sealed with the same fingerprint (another host was
+    faster), it stays for good and ours is dropped; if sealed with another one, it goes; if it is damaged or
+    not sealed, it is moved aside and kept.
 
     Raises:
-        StageError: when something unsealed stands at `place`.
+        StageError: when the place cannot be taken.
     """
     files = {name: describe_file(part / name) for name in _names(part)}
     _write_json(part / RECORD, {**record, "files": files})
     for folder in {part, *(path for path in part.rglob("*") if path.is_dir())}:
         fsync_folder(folder)
-    standing = read_record(place)
-    if standing is not None and standing.get("fingerprint") == record.get("fingerprint"):
-        shutil.rmtree(part)
-        return
     try:
-        os.rename(part, place)
+        if not _stands_already(place, record):
+            replaced = _out_of_the_way(place)
+            os.rename(part, place)
+            if replaced is not None:
+                shutil.rmtree(replaced)
     except OSError as error:
-        raise StageError(
-            f"{place}: must be free for the sealed output, is not ({error}). Move it away and build again."
-        ) from error
+        if not _stands_already(place, record):
+            raise StageError(
+                f"{place}: must be free for the sealed output, is not ({error}). Move it away and build again."
+            ) from error
+    shutil.rmtree(part, ignore_errors=True)
     fsync_folder(place.parent)
+
+
+def _stands_already(place: Path, record: dict[str, Any]) -> bool:
+    standing = read_record(place)
+    return standing is not None and standing.get("fingerprint") == record.get("fingerprint")
+
+
+def _out_of_the_way(place: Path) -> Path | None:
+    """Rename what stands at `place`; returns it if it was whole and may go, None if it is kept aside."""
+    if not place.exists():
+        return None
+    whole = read_record(place) is not None
+    aside = place.with_name(f"{place.name}{ASIDE_MARK}{secrets.token_hex(4)}")
+    os.rename(place, aside)
+    return aside if whole else None
 
 
 def read_record(place: Path) -> dict[str, Any] | None:
@@ -85,8 +103,9 @@ def damage(place: Path) -> list[str]:
     for name, entry in listed:
         try:
             now = describe_file(place / name, sync=False)
-        except OSError as error:
-            found.append(f"{place / name}: must be readable, is not ({error})")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            # Other errors come and go with disks and networks: they say nothing about the bytes.
+            found.append(f"{place / name}: must be there, is not ({error})")
             continue
         if (now["bytes"], now["sha256"]) != (entry["bytes"], entry["sha256"]):
             found.append(
@@ -98,7 +117,8 @@ def damage(place: Path) -> list[str]:
 
 def mark_damaged(place: Path, found: list[str]) -> None:
     """Take a folder out of use; the next build moves it aside and makes it again."""
-    _write_json(place / DAMAGE, {"found": found})
+    if place.is_dir():  # another build may have moved it aside meanwhile
+        _write_json(place / DAMAGE, {"found": found})
 
 
 def require_undamaged(place: Path) -> None:
@@ -113,33 +133,37 @@ def require_undamaged(place: Path) -> None:
         raise DamagedError(f"{found[0]}. It is marked; build again to replace it.")
 
 
-def set_aside(place: Path) -> Path | None:
-    """Move an unsealed or damaged folder out of `place`, keeping it for inspection."""
-    if not place.exists():
-        return None
-    aside = place.with_name(f"{place.name}{ASIDE_MARK}{secrets.token_hex(4)}")
-    os.rename(place, aside)
-    return aside
-
-
 def leftovers(parts: Iterable[Path]) -> Iterable[Path]:
-    """Those temporary folders whose owner is provably gone: made on this host, by no process of now."""
-    host = socket.gethostname()
+    """Those temporary folders whose owner is provably gone: made where we run, by no process of now."""
+    machine = _machine()
     for part in parts:
         owner = part.name.rpartition(PART_MARK)[2].rsplit("-", 3)
-        ours = part.is_dir() and len(owner) == 4 and owner[0] == host
-        if ours and not _alive(int(owner[1]), int(owner[2])):
+        ours = part.is_dir() and len(owner) == 4 and owner[0] == machine
+        if ours and _started(int(owner[1])) != owner[2]:
             yield part
 
 
-def _alive(pid: int, started_ms: int) -> bool:
+def _machine() -> str:
+    """Host, boot and process namespace: only where all three agree does a process number mean the same."""
+    facts = [socket.gethostname()]
+    for source in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        path = Path(source)
+        if path.exists():
+            facts.append(os.readlink(path) if path.is_symlink() else path.read_text())
+    return f"{socket.gethostname()}.{hashlib.sha256(repr(facts).encode()).hexdigest()[:8]}"
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks since boot, which no setting of the clock moves."""
     try:
-        # A clock that was set meanwhile moves the reading a little; a reused number is far off.
-        return bool(abs(psutil.Process(pid).create_time() * 1000 - started_ms) < 5000)
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        pass
+    try:  # not Linux
+        return str(int(psutil.Process(pid).create_time()))
     except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
+        return None
 
 
 def _names(folder: Path) -> list[str]:

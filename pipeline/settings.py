@@ -104,6 +104,7 @@ class ShardsSettings(Settings):
 class ReportSettings(Settings):
     """The HTML page."""
 
+    sheets: PositiveInt = Field(24, description="captures whose contact sheet is shown, worst residual first")
     frames_per_sheet: PositiveInt = Field(6, description="frames shown per capture, evenly spaced")
     worst_frames: PositiveInt = Field(6, description="worst frames shown per metric")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def link_capture(
     entries = []
     for source, entry in zip(sources, before, strict=True):
         path = folder / next(names)
-        os.link(source, path)
+        try:
+            os.link(source, path)
+        except OSError:  # a file system without links, or with too many of them
+            shutil.copy2(source, path)
         entries.append({**entry, "path": f"shards/{path.name}"})
     return entries
 
@@ -112,10 +116,9 @@ class ShardReader:
     """
 
     def __init__(self, dataset: Path, *, split: str, fields: Sequence[str]) -> None:
-        index = read_index(dataset)
-        # A reader keeps its version: `current` may be switched to another one while it reads.
-        self._folder = (dataset if dataset.is_dir() else dataset.parent).resolve()
-        self._folder = (self._folder / INDEX).resolve().parent
+        # A reader keeps its version, so the links are followed once: `current` may be switched at any time.
+        self._folder = (dataset / INDEX if dataset.is_dir() else dataset).resolve().parent
+        index = read_index(self._folder)
         if split not in index["splits"]:
             raise InputError(
                 "split-missing",

@@ -24,7 +24,7 @@ class Spread:
         self._sum = self._sum_of_squares = 0.0
 
     def add(self, values: NDArray[Any]) -> None:
-        """Count finite values of any shape, and infinities as above; NaN raises ValueError."""
+        """Count values of any shape, infinities beyond the edge of their sign; NaN raises ValueError."""
         flat = np.asarray(values, dtype=np.float64).ravel()
         if np.isnan(flat).any():
             raise ValueError(f"Spread: values must not be NaN, {int(np.isnan(flat).sum())} are")

@@ -1,6 +1,7 @@
 """Frames on disk: one HDF5 file, one dataset per field of the table, leading axis N, one chunk per sample."""
 
 import contextlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,8 @@ class FrameWriter:
 
     def __init__(self, path: Path, attributes: Mapping[str, str | int | float]) -> None:
         self._path = path
-        self._file = h5py.File(path, "x")
+        self._disk = _Disk(path, "x+")
+        self._file = h5py.File(self._disk, "w")
         self._file.attrs["schema"] = SCHEMA
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
@@ -52,20 +54,26 @@ class FrameWriter:
                 raise ValueError(
                     f"{self._path}: {name} must be {shape} in every sample, is {array.shape[1:]}"
                 )
-        for name, array in arrays.items():
-            self._file[name].resize(self.samples + 1, axis=0)
-            self._file[name][self.samples] = array[0]
+        try:
+            for name, array in arrays.items():
+                self._file[name].resize(self.samples + 1, axis=0)
+                self._file[name][self.samples] = array[0]
+        finally:
+            self._disk.check()  # what HDF5 says of bytes that were never written is no help
         self.samples += 1
 
     def stored_bytes(self) -> int:
         """Bytes on disk so far, without the file's own bookkeeping."""
         self._file.flush()
+        self._disk.check()
         return sum(int(dataset.id.get_storage_size()) for dataset in self._file.values())
 
     def close(self) -> None:
         """Close and check the row counts; a failed write (disk full) surfaces here at the latest."""
         self._file.attrs["samples"] = self.samples
         self._file.close()
+        self._disk.close()
+        self._disk.check()
         with h5py.File(self._path, "r") as file:
             for name, dataset in file.items():
                 if len(dataset) != self.samples:
@@ -85,6 +93,7 @@ class FrameWriter:
         else:
             with contextlib.suppress(OSError, RuntimeError):  # the first error is the one to show
                 self._file.close()
+                self._disk.close()
 
     def _create(self, name: str, array: NDArray[Any]) -> None:
         import hdf5plugin
@@ -103,6 +112,39 @@ class FrameWriter:
         for key, text in (("unit", field.unit), ("frame", field.frame), ("invalid", field.invalid)):
             dataset.attrs[key] = text
         dataset.attrs["doc"] = field.doc
+
+
+class _Disk(io.FileIO):
+    """The file below HDF5, which never learns of a failed write: it would complain again at every close.
+
+    After the first failure nothing more is written, and `check` raises it.
+    """
+
+    _error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Take all bytes; keep what went wrong for `check`."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self._error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            if self._error is None:
+                super().truncate(size)
+        except OSError as error:
+            self._error = error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise the first failure, with the file's name."""
+        if self._error is not None:
+            raise OSError(self._error.errno, self._error.strerror, str(self.name)) from self._error
 
 
 class FrameReader:

@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,11 @@ import luigi
 from pipeline.errors import InputError, LockHeldError, StageError
 from pipeline.sealing import PART_MARK, leftovers, read_record
 from tasks import stage_process
-from tasks.context import manifest_of
+from tasks.context import manifest_of, unwritable
 from tasks.graph import Dataset, all_tasks, capture_stages, output_folders
-from tasks.stage import Outcome, SealedTask, StageFailed
+from tasks.ingest import chosen_frames
+from tasks.planning import plan
+from tasks.stage import Outcome, SealedTask, StageFailed, failure
 
 
 @dataclass
@@ -27,11 +29,13 @@ class BuildResult:
     Attributes:
         failed: what broke, by task; nothing that depends on it was built.
         rejected: captures that were found unfit as a whole: the quarantine row with its exit code.
+        captures: how many are sealed to their last stage.
         frames: quarantined frames over all captures.
     """
 
     failed: dict[str, Outcome] = field(default_factory=dict)
     rejected: dict[str, dict[str, Any]] = field(default_factory=dict)
+    captures: int = 0
     frames: int = 0
     samples: int = 0
     built: int = 0
@@ -39,7 +43,7 @@ class BuildResult:
 
     @property
     def exit_code(self) -> int:
-        """1 before 3 before 4 (docs/exit-codes.md)."""
+        """The first of 1, 5, 3, 4 that holds (docs/exit-codes.md)."""
         codes = {outcome.exit_code for outcome in self.failed.values()}
         codes |= {int(row["exit_code"]) for row in self.rejected.values()}
         if not self.published and not codes:
@@ -47,10 +51,13 @@ class BuildResult:
         return next((code for code in (1, 5, 3, 4) if code in codes), max(codes, default=0))
 
 
-def build(manifest: str, *, progress: stage_process.Listener, finished: Any) -> BuildResult:
+def build(
+    manifest: str, *, planned: Callable[[int], None], progress: stage_process.Listener, finished: Any
+) -> BuildResult:
     """Build a dataset; what is sealed already is kept, what fails stops only what depends on it.
 
     Args:
+        planned: called with the number of tasks to build before the first of them.
         progress: called with (task, done, total) while a stage works.
         finished: called with (task, seconds, outcome text) after each task.
 
@@ -63,11 +70,16 @@ def build(manifest: str, *, progress: stage_process.Listener, finished: Any) -> 
     logging.getLogger("luigi").setLevel(logging.CRITICAL)
     with locked(folder):
         sweep(folder)
+        planned(sum(item.state == "build" for item in plan(manifest)))
         stage_process.listen(progress)
         watch = _Watch(result, finished)
-        with watch.attached():
-            luigi.build([Dataset(manifest=manifest)], local_scheduler=True, workers=1, log_level="CRITICAL")
-        stage_process.stop_worker()
+        try:
+            with watch.attached():
+                luigi.build(
+                    [Dataset(manifest=manifest)], local_scheduler=True, workers=1, log_level="CRITICAL"
+                )
+        finally:
+            stage_process.stop_worker()
         result.built = watch.built
         _summarise(manifest, result)
     return result
@@ -87,10 +99,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "build.lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StageError(
-            f"{folder}: must be a folder that can be written, is not ({error.strerror}). "
-            "Choose another --out, or mend its permissions."
-        ) from error
+        raise unwritable(folder, error) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,8 +109,11 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: must not be in use, another build (process {owner}) works on it. "
                 "Wait for it, or end it, and build again."
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            raise unwritable(folder, error) from error
         yield
     finally:
         os.close(handle)
@@ -123,7 +135,8 @@ class _Watch:
             yield
         finally:
             for event in (luigi.Event.PROCESSING_TIME, luigi.Event.FAILURE, luigi.Event.BROKEN_TASK):
-                luigi.Task._event_callbacks.get(luigi.Task, {}).pop(event, None)
+                callbacks = luigi.Task._event_callbacks.get(luigi.Task, {}).get(event, set())
+                callbacks -= {self._timed, self._failed}
 
     def _timed(self, task: luigi.Task, seconds: float) -> None:
         self.built += 1
@@ -133,32 +146,30 @@ class _Watch:
             self._finished(task, seconds, f"quarantined: {rejected['reason']}" if rejected else "sealed")
 
     def _failed(self, task: luigi.Task, error: BaseException) -> None:
-        outcome = error.outcome if isinstance(error, StageFailed) else _broken(task, error)
+        if isinstance(error, StageFailed):
+            outcome = error.outcome
+        elif "Unfulfilled depend" in str(error):
+            # An output above was damaged while we worked: its own failure is told already.
+            message = f"{task.task_family}: what it stands on must stay sealed, did not. Build again."
+            outcome = Outcome(status="failed", message=message, exit_code=StageError.exit_code)
+        else:
+            outcome = failure(task.task_family, manifest_of(task.manifest).folder, error)
         self._result.failed[task.task_id] = outcome
         if isinstance(task, SealedTask):
             self._finished(task, 0.0, "failed")
-
-
-def _broken(task: luigi.Task, error: BaseException) -> Outcome:
-    code = int(getattr(error, "exit_code", 1))
-    if isinstance(error, OSError):
-        code = StageError.exit_code
-    return Outcome(
-        status="failed", message=f"{task.task_family}: {error}", exit_code=code, details=repr(error)
-    )
 
 
 def _summarise(manifest: str, result: BuildResult) -> None:
     result.published = not result.failed and Dataset(manifest=manifest).complete()
     frames: set[tuple[str, str, int]] = set()
     for capture in manifest_of(manifest).captures:
-        for task in capture_stages(manifest, capture):
-            record = read_record(task.place())
-            if record is None:
-                continue
+        records = [read_record(task.place()) for task in capture_stages(manifest, capture)]
+        sealed = [record for record in records if record is not None]
+        for record in sealed:
             if record["rejected"] is not None:
                 result.rejected.setdefault(capture, record["rejected"])
             frames |= {(capture, row["stage"], row["frame"]) for row in record["quarantine"]}
+        result.captures += len(sealed) == len(records) and capture not in result.rejected
     result.frames = len(frames)
     shards = [task for task in all_tasks(manifest) if task.NAME == "shards"]
     result.samples = (read_record(shards[0].place()) or {}).get("samples", 0)
@@ -167,7 +178,7 @@ def _summarise(manifest: str, result: BuildResult) -> None:
 def input_problems(manifest: str) -> Iterator[tuple[str, int | None, InputError]]:
     """Open every capture and decode every chosen frame; yield what is missing or malformed."""
     from pipeline.captures.opening import open_capture
-    from pipeline.manifest import select_frames
+    from pipeline.foreground import foreground_mask
 
     loaded = manifest_of(manifest)
     for capture, table in loaded.captures.items():
@@ -176,11 +187,12 @@ def input_problems(manifest: str) -> Iterator[tuple[str, int | None, InputError]
             continue
         try:
             opened = open_capture(folder, table.format, table.files)
+            frames = chosen_frames(opened, table)
         except InputError as error:
             yield capture, None, error
             continue
-        for frame in select_frames(opened.frames, table.frames):
+        for frame in frames:
             try:
-                opened.read(frame)
+                foreground_mask(opened.read(frame), table.foreground)
             except InputError as error:
                 yield capture, frame, error

@@ -128,7 +128,7 @@ def build(
 ) -> None:
     """Build the dataset; what is sealed already is kept.
 
-    Example: bodytruth build manifests/apc-shelf.toml --data-root captures --out out
+    Example: bodytruth build manifests/apc-shelf.toml --data-root captures
     """
     _places(data_root, out)
     _build(manifest, workers)
@@ -302,32 +302,45 @@ def bench(
 
 def main() -> None:
     """Run the command line; every failure of a known kind is one sentence and its exit code."""
-    signal.signal(signal.SIGINT, _interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
     try:
         app(prog_name="bodytruth")
     except BodytruthError as error:
+        if "--json" in sys.argv:
+            _say_json(sys.argv[1], error)
         _say_error(str(error))
         sys.exit(error.exit_code)
 
 
+def _say_json(verb: str, error: BodytruthError) -> None:
+    from tasks.console import print_json
+
+    print_json(verb, False, [{"error": type(error).__name__, "message": str(error)}])
+
+
 def _interrupted(*_: object) -> NoReturn:
-    _say_error("interrupted; what is sealed stays, the rest is swept by the next build")
-    # At once, past every handler in between: the stage process dies with us.
+    # The progress bar hides the cursor and stands on the line.
+    restored = "\r\x1b[K\x1b[?25h" if sys.stderr.isatty() else ""
+    # Unbuffered and at once, past every handler and half-written line: the stage process dies with us.
+    os.write(
+        2, f"{restored}interrupted; what is sealed stays, the rest is swept by the next build\n".encode()
+    )
     os._exit(130)
 
 
 def _build(manifest: Path, workers: int | None) -> None:
     from tasks.building import build as run_build
     from tasks.console import BuildProgress
-    from tasks.planning import plan as plan_tasks
     from tasks.summing_up import print_summary
 
     if workers is not None:
         os.environ["BODYTRUTH_WORKERS"] = str(workers)
     path = _loaded(manifest)
-    to_build = sum(item.state == "build" for item in plan_tasks(path))
-    with BuildProgress(to_build) as progress:
-        result = run_build(path, progress=progress.working, finished=progress.finished)
+    with BuildProgress() as progress:
+        result = run_build(
+            path, planned=progress.planned, progress=progress.working, finished=progress.finished
+        )
     print_summary(path, result)
     raise typer.Exit(result.exit_code)
 

@@ -16,9 +16,12 @@ from tasks.stage import SealedTask
 PLAIN_EVERY_S = 10.0
 
 
-def out() -> Console:
+def out(*, stderr: bool = False) -> Console:
+    # No emoji: a slice such as 0:100:2 holds a code of one.
+    if (sys.stderr if stderr else sys.stdout).isatty():
+        return Console(stderr=stderr, emoji=False)
     # Without a terminal nothing is wrapped or coloured, so that lines can be searched.
-    return Console() if sys.stdout.isatty() else Console(width=10_000, no_color=True, highlight=False)
+    return Console(stderr=stderr, emoji=False, no_color=True, highlight=False, soft_wrap=True)
 
 
 def print_json(verb: str, ok: bool, rows: Sequence[dict[str, Any]]) -> None:
@@ -28,12 +31,12 @@ def print_json(verb: str, ok: bool, rows: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table on a terminal; elsewhere one line a row, cells parted by two spaces."""
     console = out()
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        table = Table(*columns, title=title)
+        table = Table(*columns)
         for row in cells:
             table.add_row(*(escape(cell) for cell in row))
         console.print(table)
@@ -45,16 +48,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
 
 
 def print_line(text: str) -> None:
-    out().print(text, markup=False)
+    out().print(text, markup=False, soft_wrap=True)  # a path is copied whole
 
 
 class BuildProgress:
     """Shows a build: finished stages as lines, the running one as a bar (terminal) or a line each 10 s."""
 
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-        self._console = Console(stderr=True) if sys.stderr.isatty() else Console(stderr=True, width=10_000)
+    def __init__(self) -> None:
+        self._total = self._done = 0
+        self._console = out(stderr=True)
         self._running: str | None = None
+        self._first = 0
         self._started = self._spoke = time.monotonic()
         self._bar: Progress | None = None
         self._bar_task: TaskID | None = None
@@ -76,11 +80,14 @@ class BuildProgress:
         if self._bar:
             self._bar.stop()
 
+    def planned(self, total: int) -> None:
+        self._total = total
+
     def working(self, task: SealedTask, done: int, total: int) -> None:
         name = _name(task)
         now = time.monotonic()
         if name != self._running:
-            self._running, self._started, self._spoke = name, now, now
+            self._running, self._first, self._started, self._spoke = name, done, now, now
             if self._bar:
                 if self._bar_task is not None:
                     self._bar.remove_task(self._bar_task)
@@ -89,7 +96,7 @@ class BuildProgress:
             self._bar.update(self._bar_task, completed=done, total=total)
         elif now - self._spoke >= PLAIN_EVERY_S:
             self._spoke = now
-            rate = done / max(now - self._started, 1e-9)
+            rate = (done - self._first) / max(now - self._started, 1e-9)
             left = f", {(total - done) / rate:.0f} s left" if rate > 0 else ""
             self._say(f"{name}: {done} of {total} samples, {rate:.1f}/s{left}")
 

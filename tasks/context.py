@@ -2,10 +2,11 @@
 
 import functools
 import os
+import sqlite3
 from pathlib import Path
 
 from pipeline.captures.opening import open_capture
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StageError
 from pipeline.fingerprints import FileHashes
 from pipeline.manifest import DATA_ROOT_VARIABLE, OUT_VARIABLE, Manifest, load_manifest, select_frames
 
@@ -13,14 +14,12 @@ PLACE_VARIABLES = (DATA_ROOT_VARIABLE, OUT_VARIABLE)
 
 
 def manifest_of(path: str) -> Manifest:
-    """The checked manifest at a path, read again only when the file or where things lie has changed."""
-    stat = Path(path).stat() if Path(path).is_file() else None
-    places = tuple(os.environ.get(name) for name in PLACE_VARIABLES)
-    return _manifest(path, None if stat is None else (stat.st_mtime_ns, stat.st_size), places)
+    """The checked manifest at a path, read once until `forget`, so that a graph sees one state of it."""
+    return _manifest(path, tuple(os.environ.get(name) for name in PLACE_VARIABLES))
 
 
 @functools.cache
-def _manifest(path: str, stamp: object, places: object) -> Manifest:
+def _manifest(path: str, places: object) -> Manifest:
     return load_manifest(Path(path))
 
 
@@ -44,7 +43,8 @@ def _raw_digest(path: str, capture: str, *, trust: bool) -> str:
         return ""
     try:
         opened = open_capture(folder, table.format, table.files)
-        files = opened.files(select_frames(opened.frames, table.frames))
+        chosen = set(select_frames(opened.frames, table.frames))
+        files = opened.files([frame for frame in opened.frames if frame in chosen])
     except InputError as error:
         # Mending the capture changes its files, so the digest of what is there moves with the repair.
         files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -58,9 +58,31 @@ def forget() -> None:
     raw_digest.cache_clear()
 
 
+def without_places(text: str, manifest: Manifest, capture: str) -> str:
+    """A message without the folders of this machine: it goes into data files, which must not depend on them."""
+    folder = manifest.capture_folder(capture) if capture in manifest.captures else None
+    places = [manifest.data_root, manifest.folder, *([] if folder is None else [folder.parent])]
+    for place in sorted({f"{place}/" for place in places}, key=len, reverse=True):
+        text = text.replace(place, "")
+    return text
+
+
+def unwritable(folder: Path, error: Exception) -> StageError:
+    """The one sentence for an output folder that is missing, full, or not ours to write."""
+    return StageError(
+        f"{folder}: must be writable with free space, is not ({error}). "
+        "Free the disk or choose another --out, and build again."
+    )
+
+
 def _digest(manifest: Manifest, files: list[Path], folder: Path, trust: bool) -> str:
-    hashes = FileHashes(manifest.folder / "raw-hashes.sqlite", trust=trust)
+    # A file that may not be read is as good as missing here; reading its frame says so.
+    readable = [file for file in files if os.access(file, os.R_OK)]
     try:
-        return hashes.digest(files, root=folder)
-    finally:
-        hashes.close()
+        hashes = FileHashes(manifest.folder / "raw-hashes.sqlite", trust=trust)
+        try:
+            return hashes.digest(readable, root=folder)
+        finally:
+            hashes.close()
+    except (OSError, sqlite3.Error) as error:
+        raise unwritable(manifest.folder, error) from error

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError
 from pipeline.manifest import Manifest, frames_slice
-from pipeline.sealing import RECORD
+from pipeline.sealing import RECORD, read_record
 from tasks.stage import CaptureStage, SealedTask
 
 
@@ -61,8 +61,8 @@ def _per_frame(folder: Path) -> dict[str, dict[str, float]]:
     figures: dict[str, list[tuple[float, float, float]]] = {}
     for pattern in ("stages/*/*/*", "versions/*", "versions/*/report"):
         for path in folder.glob(f"{pattern}/{RECORD}"):
-            record = json.loads(path.read_text())
-            if record["samples"]:
+            record = read_record(path.parent)
+            if record is not None and record["samples"]:
                 size_mb = sum(entry["bytes"] for entry in record["files"].values()) / 1e6
                 run, samples = record["run"], record["samples"]
                 figures.setdefault(record["stage"], []).append(

@@ -5,6 +5,7 @@ Every stage runs as a plain Luigi task too:
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,9 +55,11 @@ class Dataset(luigi.Task):
         return Shards(manifest=self.manifest).place()
 
     def complete(self) -> bool:
-        link = self.version().parents[1] / CURRENT
+        folder = self.version().parents[1]
+        link = folder / CURRENT
+        linked = all((folder / name).is_symlink() for name in FIXED_LINKS)
         sealed = all(task.complete() for task in self.requires())
-        return sealed and link.resolve() == self.version().resolve()
+        return sealed and linked and link.resolve() == self.version().resolve()
 
     def run(self) -> None:
         version = self.version()
@@ -90,11 +93,12 @@ def all_tasks(manifest: str) -> Iterator[SealedTask]:
 
 def output_folders(folder: Path) -> Iterator[Path]:
     """Everything that lies where sealed outputs of a dataset lie, temporary and damaged ones too."""
-    yield from sorted(folder.glob("stages/*/*/*"))
+    yield from (path for path in sorted(folder.glob("stages/*/*/*")) if path.is_dir())
     for version in sorted(folder.glob("versions/*")):
-        yield version
-        if PART_MARK not in version.name:
-            yield from sorted(version.glob("report*"))
+        if version.is_dir():
+            yield version
+            if PART_MARK not in version.name:
+                yield from (path for path in sorted(version.glob("report*")) if path.is_dir())
 
 
 def _point(link: Path, target: Path) -> None:
@@ -103,7 +107,6 @@ def _point(link: Path, target: Path) -> None:
         raise StageError(f"{link}: must be a link of ours, is something else. Move it away and build again.")
     if link.is_symlink() and Path(os.readlink(link)) == target:
         return
-    fresh = link.with_name(f".{link.name}.new")
-    fresh.unlink(missing_ok=True)
+    fresh = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
     fresh.symlink_to(target)
     os.replace(fresh, link)

@@ -9,12 +9,12 @@ from pipeline.cameras import nearest_rigid
 from pipeline.captures.capture import Capture, Frame
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError, StageError
-from pipeline.manifest import select_frames
+from pipeline.manifest import CaptureTable, select_frames
 from pipeline.quality import QuarantineRow
 from pipeline.simulation.writer import SIMULATED_FILES
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
-from tasks.context import forget, raw_digest
+from tasks.context import forget, raw_digest, without_places
 from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
 
@@ -34,13 +34,7 @@ class Ingest(CaptureStage):
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         capture = open_raw(inputs)
-        frames = select_frames(capture.frames, inputs.capture.frames)
-        if not frames:
-            raise InputError(
-                "no-frames",
-                f"capture {self.capture}: frames {inputs.capture.frames!r} must choose some of "
-                f"{len(capture.frames)}, chooses none. Mend capture.frames.",
-            )
+        frames = chosen_frames(capture, inputs.capture)
         rows: list[QuarantineRow] = []
         rounding = 0.0
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
@@ -55,7 +49,8 @@ class Ingest(CaptureStage):
             kept = writer.samples
         self._refuse_if_empty(kept, rows)
         self._refuse_if_changed(inputs)
-        files = [path for path in capture.files(frames) if path.is_file()]
+        known = sorted(set(frames) & set(capture.frames))
+        files = [path for path in capture.files(known) if path.is_file()]
         stats = {
             "largest pose correction to rigid": figure(rounding, "1"),
             "raw files": figure(len(files), "files"),
@@ -69,7 +64,8 @@ class Ingest(CaptureStage):
         try:
             frame = capture.read(number)
         except InputError as error:
-            rows.append(self._row(number, error.reason, str(error)))
+            message = without_places(str(error), self.loaded(), self.capture)
+            rows.append(self._row(number, error.reason, message))
             return None
         share = float(np.count_nonzero(frame.depth_m) / frame.depth_m.size)
         if share < min_valid_share:
@@ -111,6 +107,22 @@ def open_raw(inputs: Inputs) -> Capture:
         folder = inputs.folder("simulate") / RAW_FOLDER
         return open_capture(folder, "rgbd-folder", SIMULATED_FILES)
     return open_capture(folder, table.format, table.files)
+
+
+def chosen_frames(capture: Capture, table: CaptureTable) -> list[int]:
+    """Numbers of the frames that the manifest chooses, ascending; one that it lists need not be there.
+
+    Raises:
+        InputError: no-frames where it chooses none.
+    """
+    frames = select_frames(capture.frames, table.frames)
+    if not frames:
+        raise InputError(
+            "no-frames",
+            f"capture {table.id}: frames {table.frames!r} must choose some of {len(capture.frames)}, "
+            "chooses none. Mend capture.frames.",
+        )
+    return frames
 
 
 def _sample(frame: Frame) -> dict[str, Any]:

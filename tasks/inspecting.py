@@ -36,7 +36,7 @@ def describe(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if path.name == INDEX or (path / INDEX).is_file():
         return _describe_dataset(path)
     file = _frames_file(path)
-    with FrameReader(file) as reader:
+    with _reader(file) as reader:
         provenance = {"file": str(file), "samples": len(reader), **_attributes(reader)}
         if (file.parent / RECORD).is_file():
             record = json.loads((file.parent / RECORD).read_text())
@@ -50,7 +50,7 @@ def write_sheet(path: Path, target: Path) -> None:
     Raises:
         InputError: when the path holds no picture field.
     """
-    with FrameReader(_frames_file(path)) as reader:
+    with _reader(_frames_file(path)) as reader:
         names = [name for name in reader.fields if _drawable(name)]
         if not names or len(reader) == 0:
             raise InputError(
@@ -80,6 +80,21 @@ def _frames_file(path: Path) -> Path:
     return file
 
 
+def _reader(file: Path) -> FrameReader:
+    try:
+        reader = FrameReader(file)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            "not-ours", f"{file}: must be a whole HDF5 file of ours, is not ({error}). Build it again."
+        ) from error
+    foreign = sorted(set(reader.fields) - set(FIELDS))
+    if foreign:
+        raise InputError(
+            "not-ours", f"{file}: must hold fields of the table alone, holds {', '.join(foreign)} too."
+        )
+    return reader
+
+
 def _describe_dataset(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     index = read_index(path)
     provenance = {
@@ -89,7 +104,7 @@ def _describe_dataset(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]
     provenance["quarantined"] = len(index["quarantine"])
     blank = {"min": None, "median": None, "max": None}
     rows = [
-        {"field": name, "shape": f"N {field['shape']}".strip(), **field, **blank}
+        {**field, **blank, "field": name, "shape": f"N {field['shape']}".strip()}
         for name, field in index["fields"].items()
     ]
     return provenance, rows

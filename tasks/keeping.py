@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pipeline.captures.opening import open_capture
 from pipeline.errors import ManifestError
-from pipeline.sealing import ASIDE_MARK, PART_MARK, RECORD, damage, mark_damaged
+from pipeline.sealing import ASIDE_MARK, PART_MARK, damage, mark_damaged
 from tasks.building import locked, sweep
 from tasks.context import manifest_of
 from tasks.graph import CURRENT, Dataset, all_tasks, output_folders
@@ -24,8 +25,7 @@ def verify_outputs(manifest: str) -> tuple[int, list[dict[str, Any]]]:
     checked = 0
     with locked(folder):
         for place in output_folders(folder):
-            counts = PART_MARK not in place.name and ASIDE_MARK not in place.name
-            if not counts or not (place / RECORD).is_file():
+            if PART_MARK in place.name or ASIDE_MARK in place.name:
                 continue
             checked += 1
             found = damage(place)
@@ -34,6 +34,11 @@ def verify_outputs(manifest: str) -> tuple[int, list[dict[str, Any]]]:
                 rows += [
                     {"place": str(place), "message": f"{text}. Build again to replace it."} for text in found
                 ]
+        link = folder / CURRENT
+        if link.is_symlink() and not link.exists():
+            rows.append(
+                {"place": str(link), "message": f"{link}: must lead to a version, does not. Build again."}
+            )
     return checked, rows
 
 
@@ -44,7 +49,12 @@ def clean_outputs(manifests: list[str]) -> tuple[list[Path], int]:
 
     Returns:
         (removed folders, bytes freed).
+
+    Raises:
+        InputError: when a raw capture cannot be opened; without it, what it gave would seem to be unused.
     """
+    for manifest in manifests:
+        _require_inputs(manifest)
     kept = {task.place() for manifest in manifests for task in all_tasks(manifest)}
     removed: list[Path] = []
     freed = 0
@@ -76,6 +86,14 @@ def report_figures(manifest: str) -> tuple[Path, list[dict[str, Any]]]:
         )
     link = manifest_of(manifest).folder / "report" / "index.html"
     return link, json.loads((page.parent / "report.json").read_text())["figures"]
+
+
+def _require_inputs(manifest: str) -> None:
+    loaded = manifest_of(manifest)
+    for capture, table in loaded.captures.items():
+        folder = loaded.capture_folder(capture)
+        if folder is not None:
+            open_capture(folder, table.format, table.files)
 
 
 def _only_link(path: Path) -> bool:

@@ -11,7 +11,7 @@ from tasks.context import manifest_of
 from tasks.costs import Cost, Estimator
 from tasks.graph import Dataset, all_tasks
 from tasks.shards import Shards
-from tasks.stage import SealedTask, quarantine_rows
+from tasks.stage import CaptureStage, SealedTask, quarantine_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,10 @@ def plan(manifest: str) -> list[PlannedTask]:
             state, why = ("quarantined", rejected["reason"]) if rejected else ("done", "")
             planned.append(PlannedTask(task=task, state=state, why=why, cost=None))
             continue
-        own = _own_reason(task)
+        before = newest_record(task)
         above = [other.NAME for other in task.upstream().values() if other.task_id in building]
-        why = "; ".join(part for part in (own, _after(above)) if part)
+        above += _replaced(before, task.recipe())
+        why = "; ".join(part for part in (_own_reason(task, before), _after(above)) if part)
         building[task.task_id] = why
         planned.append(PlannedTask(task=task, state="build", why=why, cost=estimator.cost(task)))
     return planned
@@ -58,7 +59,11 @@ def plan(manifest: str) -> list[PlannedTask]:
 
 def newest_record(task: SealedTask) -> dict[str, Any] | None:
     """The record of the same stage and capture that was sealed last, whatever its fingerprint."""
-    records = [path for path in task.place().parent.glob(f"*/{RECORD}") if path.is_file()]
+    if isinstance(task, CaptureStage):
+        records = list(task.place().parent.glob(f"*/{RECORD}"))
+    else:
+        versions = task.loaded().folder / "versions"
+        records = [*versions.glob(f"*/{RECORD}"), *versions.glob(f"*/report/{RECORD}")]
     for path in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         record = read_record(path.parent)
         if record is not None and record["stage"] == task.NAME:
@@ -80,13 +85,12 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
     return found
 
 
-def _own_reason(task: SealedTask) -> str:
+def _own_reason(task: SealedTask, before: dict[str, Any] | None) -> str:
     place = task.place()
     if (place / DAMAGE).exists():
         return "the sealed output is damaged"
     if place.exists() and read_record(place) is None:
         return "the sealed output is not whole: a file is missing or has changed"
-    before = newest_record(task)
     if before is None:
         return "never built"
     recipe = task.recipe()
@@ -95,6 +99,14 @@ def _own_reason(task: SealedTask) -> str:
         {key: value for key, value in recipe.items() if key != "upstream"},
     )
     return "; ".join(_plain(change) for change in changed)
+
+
+def _replaced(before: dict[str, Any] | None, recipe: dict[str, Any]) -> list[str]:
+    """Stages whose output is another one than the task was last built on."""
+    if before is None:
+        return []
+    used = before["recipe"]["upstream"]
+    return [name.partition("/")[0] for name, found in recipe["upstream"].items() if used.get(name) != found]
 
 
 def _plain(change: str) -> str:

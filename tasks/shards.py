@@ -63,7 +63,12 @@ class Shards(SealedTask):
         captures = {
             name: table.model_dump(mode="json", include=set(keys)) for name, table in loaded.captures.items()
         }
-        return {"name": loaded.dataset.name, "schema": SCHEMA, "captures": captures}
+        return {
+            "name": loaded.dataset.name,
+            "seed": loaded.dataset.seed,
+            "generator": generator(),
+            "captures": captures,
+        }
 
     def place(self) -> Path:
         return self.loaded().folder / "versions" / self.fingerprint()
@@ -116,7 +121,7 @@ def _pack(
     upstream = {stage: inputs.stage_record(f"{stage}/{capture}")["fingerprint"] for stage in PACKED}
     shard_bytes = inputs.manifest.stages.shards.shard_bytes
     packed = {"schema": SCHEMA, "fields": PACKED, "shard_bytes": shard_bytes, "generator": generator()}
-    named = {"capture": capture, "subject": table.subject, "split": table.split}
+    named = {"capture": capture, "subject": table.subject}
     print_of_all = fingerprint({**packed, **named, "upstream": upstream})
     names = iter(next_name, None)
     if print_of_all in earlier:
@@ -124,19 +129,21 @@ def _pack(
         linked = link_capture(before, version, folder, names)
         if linked is not None:
             return linked
-    joined = inputs.joined({f"{stage}/{capture}": fields for stage, fields in PACKED.items()})
-    samples = (
-        {**row, "frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
-        for row in joined
-    )
-    return pack_capture(samples, folder, names=names, shard_bytes=shard_bytes, fingerprint=print_of_all)
+    packed_fields = {f"{stage}/{capture}": fields for stage, fields in PACKED.items()}
+    with inputs.joined(packed_fields) as joined:
+        samples = (
+            {**row, "frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
+            for row in joined
+        )
+        return pack_capture(samples, folder, names=names, shard_bytes=shard_bytes, fingerprint=print_of_all)
 
 
 def _earlier_captures(versions: Path) -> dict[str, tuple[Path, list[dict[str, Any]]]]:
     """Shards of sealed versions by what their capture depended on, for linking."""
     found: dict[str, tuple[Path, list[dict[str, Any]]]] = {}
     for version in sorted(versions.glob("*")):
-        if read_record(version) is None:
+        record = read_record(version)
+        if record is None or record["recipe"].get("schema") != SCHEMA.split(".")[0]:
             continue
         groups: dict[str, list[dict[str, Any]]] = {}
         for entry in read_index(version)["shards"]:
@@ -196,18 +203,10 @@ def _index(
         subject = captures[entry["captures"][0]]["subject"]
         if subject not in split["subjects"]:
             split["subjects"].append(subject)
+    stages = {stage for entry in captures.values() for stage in entry["stages"]}
     names = sorted({"frame", "capture", "subject"} | {name for fields in PACKED.values() for name in fields})
-    fields = {
-        name: {
-            "shape": FIELDS[name].shape,
-            "dtype": FIELDS[name].dtype,
-            "unit": FIELDS[name].unit,
-            "frame": FIELDS[name].frame,
-            "invalid": FIELDS[name].invalid,
-            "doc": FIELDS[name].doc,
-        }
-        for name in names
-    }
+    described = ("shape", "dtype", "unit", "frame", "invalid", "doc")
+    fields = {name: {key: getattr(FIELDS[name], key) for key in described} for name in names}
     return {
         "schema": SCHEMA,
         "name": manifest.dataset.name,
@@ -220,7 +219,8 @@ def _index(
         "shards": shards,
         "captures": captures,
         "quarantine": rows,
-        "settings": manifest.stages.model_dump(mode="json"),
+        # Of the stages below alone: what else the manifest sets does not move this dataset's fingerprint.
+        "settings": {stage: manifest.stages.of(stage) for stage in sorted({"shards", *stages})},
         "licences": LICENCES,
     }
 

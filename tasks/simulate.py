@@ -29,7 +29,8 @@ class Simulate(CaptureStage):
 
     def identity(self) -> dict[str, Any]:
         table = self.table()
-        return {"seed": self.loaded().dataset.seed, "subject": table.subject, "count": table.count}
+        seed = self.loaded().dataset.seed
+        return {"seed": seed, "capture": self.capture, "subject": table.subject, "count": table.count}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         seed, subject, count = (self.identity()[key] for key in ("seed", "subject", "count"))

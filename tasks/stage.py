@@ -1,10 +1,12 @@
 """What every stage shares: its fingerprint, its place, and how it comes to be sealed."""
 
+import errno
 import os
 import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ from pipeline.errors import BodytruthError, GateError, InputError, StageError
 from pipeline.fingerprints import fingerprint
 from pipeline.manifest import CaptureTable, Manifest
 from pipeline.quality import QuarantineRow
-from pipeline.sealing import begin, read_record, require_undamaged, seal, set_aside
-from pipeline.store import FrameReader
-from tasks.context import PLACE_VARIABLES, manifest_of
+from pipeline.sealing import begin, read_record, require_undamaged, seal
+from pipeline.store import SCHEMA, FrameReader
+from tasks.context import PLACE_VARIABLES, forget, manifest_of, unwritable, without_places
 
 FRAMES_FILE = "frames.h5"
+PASSING = (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT)  # may be gone next time
 Progress = Callable[[int, int], None]
 
 
@@ -49,6 +52,7 @@ class Job:
     upstream: dict[str, Path]
     threads: int
     places: dict[str, str]
+    manifest_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,7 @@ class Inputs:
         self._capture = job.parameters.get("capture")
         self._folders = job.upstream
         self._checked: set[str] = set()
+        self._open = ExitStack()
 
     @property
     def capture(self) -> CaptureTable:
@@ -83,8 +88,15 @@ class Inputs:
             self._checked.add(name)
         return self._folders[name]
 
+    def __enter__(self) -> "Inputs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
     def frames(self, name: str) -> FrameReader:
-        return FrameReader(self.folder(name) / FRAMES_FILE)
+        """Rows of a stage above; closed with the job at the latest."""
+        return self._open.enter_context(FrameReader(self.folder(name) / FRAMES_FILE))
 
     def stage_record(self, name: str) -> dict[str, Any]:
         return read_record(self._folders[name]) or {}
@@ -105,6 +117,17 @@ class JoinedFrames:
         numbers = {name: reader.column("frame").tolist() for name, reader in readers.items()}
         self._row = {name: {frame: row for row, frame in enumerate(found)} for name, found in numbers.items()}
         self.frames: list[int] = sorted(set.intersection(*(set(found) for found in numbers.values())))
+
+    def close(self) -> None:
+        """Close the files below; a dataset of many captures would else run out of handles."""
+        for reader in self._readers.values():
+            reader.close()
+
+    def __enter__(self) -> "JoinedFrames":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -161,6 +184,7 @@ class SealedTask(luigi.Task):
         return {
             "stage": self.NAME,
             "version": self.VERSION,
+            "schema": SCHEMA.split(".")[0],
             "settings": self.loaded().stages.of(self.NAME),
             "inputs": self.identity(),
             "upstream": {name: task.fingerprint() for name, task in sorted(self.upstream().items())},
@@ -186,12 +210,9 @@ class SealedTask(luigi.Task):
     def run(self) -> None:
         from tasks.stage_process import run_job
 
+        if self.complete():
+            return  # another host was faster, and its readers are at work
         place = self.place()
-        standing = read_record(place)
-        if standing is not None:
-            shutil.rmtree(place)  # sealed, but for another fingerprint: a report of an older version
-        else:
-            set_aside(place)
         upstream = {name: task.place() for name, task in self.upstream().items()}
         job = Job(
             task=type(self),
@@ -201,6 +222,7 @@ class SealedTask(luigi.Task):
             upstream=upstream,
             threads=threads(),
             places={name: os.environ[name] for name in PLACE_VARIABLES if name in os.environ},
+            manifest_sha256=self.loaded().sha256,
         )
         outcome = run_job(job, self)
         if outcome.status == "failed":
@@ -231,6 +253,9 @@ class SealedTarget(luigi.Target):
     def __init__(self, place: Path, expected: str) -> None:
         self.path, self._expected = str(place), expected
 
+    def __str__(self) -> str:
+        return self.path  # Luigi counts its retries by this text
+
     def exists(self) -> bool:
         record = read_record(Path(self.path))
         return record is not None and record.get("fingerprint") == self._expected
@@ -258,25 +283,39 @@ def execute(job: Job, progress: Progress) -> Outcome:
     task = job.task(**job.parameters)
     part: Path | None = None
     try:
+        _require_same_manifest(job)
         rejected = _rejected_above(job)
         part = begin(job.place)
         result = StageResult(samples=0)
         if rejected is None:
             try:
-                result = task.write(part, Inputs(job), progress)
+                with Inputs(job) as inputs:
+                    result = task.write(part, inputs, progress)
             except (InputError, GateError) as error:
+                if not isinstance(task, CaptureStage):
+                    raise  # a dataset is never unfit data: something broke
                 rejected = _rejection(task, error)
                 result = StageResult(samples=0, quarantine=list(error.rows))
                 shutil.rmtree(part)
                 part.mkdir()
         seal(part, job.place, _record(job, result, rejected, started))
     except Exception as error:
+        name = f"{job.record['stage']} {job.parameters.get('capture', '')}".strip()
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
-        return _failure(job, error)
+        return failure(name, job.place.parent, error)
     if rejected is not None:
         return Outcome(status="rejected", message=rejected["message"])
     return Outcome(status="sealed")
+
+
+def _require_same_manifest(job: Job) -> None:
+    """This process reads the manifest by itself: it must be what the fingerprint was made of."""
+    path = job.parameters["manifest"]
+    if manifest_of(path).sha256 != job.manifest_sha256:
+        forget()  # read for an earlier build
+    if manifest_of(path).sha256 != job.manifest_sha256:
+        raise StageError(f"{path}: must stay as it is during a build, has changed. Build again.")
 
 
 def _rejected_above(job: Job) -> dict[str, Any] | None:
@@ -299,7 +338,7 @@ def _rejection(task: SealedTask, error: InputError | GateError) -> dict[str, Any
         capture=str(getattr(task, "capture", "")),
         stage=task.NAME,
         reason=error.reason,
-        message=str(error),
+        message=without_places(str(error), task.loaded(), str(getattr(task, "capture", ""))),
         **measured,
     )
     return {**row.to_json(), "exit_code": error.exit_code}
@@ -319,20 +358,18 @@ def _record(job: Job, result: StageResult, rejected: dict[str, Any] | None, star
     }
 
 
-def _failure(job: Job, error: Exception) -> Outcome:
-    name = f"{job.record['stage']} {job.parameters.get('capture', '')}".strip()
+def failure(name: str, folder: Path, error: BaseException) -> Outcome:
+    """What broke a task that writes below a folder: one sentence and its exit code, a bug with its traceback."""
     if isinstance(error, BodytruthError):
         return Outcome(status="failed", message=f"{name}: {error}", exit_code=error.exit_code)
     if isinstance(error, MemoryError):
         message = f"{name}: must fit into memory, does not. Use fewer --workers or a larger machine."
         return Outcome(status="failed", message=message, exit_code=StageError.exit_code)
-    if isinstance(error, OSError) and _is_environment(error):
-        message = f"{name}: {job.place.parent} must be writable with free space, is not ({error}). "
-        return Outcome(
-            status="failed",
-            message=message + "Free the disk or choose another --out, and build again.",
-            exit_code=StageError.exit_code,
-        )
+    if isinstance(error, OSError) and _is_no_room(error):
+        return failure(name, folder, unwritable(folder, error))
+    if isinstance(error, OSError) and error.errno in PASSING:
+        passing = StageError(f"the disk must answer, does not ({error}). Check it, and build again.")
+        return failure(name, folder, passing)
     return Outcome(
         status="failed",
         message=f"{name}: {type(error).__name__}: {error}",
@@ -341,12 +378,11 @@ def _failure(job: Job, error: Exception) -> Outcome:
     )
 
 
-def _is_environment(error: OSError) -> bool:
-    import errno
-
-    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
-    # HDF5 reports the system's error inside its own text.
-    return error.errno in numbers or any(f"errno = {number}," in str(error) for number in numbers)
+def _is_no_room(error: OSError) -> bool:
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG)
+    # HDF5 reports the system's error inside its own text, and numpy only that less was written than asked.
+    hidden = [f"errno = {number}," for number in numbers]
+    return error.errno in numbers or any(text in str(error) for text in [*hidden, " requested and "])
 
 
 def quarantine_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The process that does the heavy work of stages: spawned clean, reused, recycled, dead with its parent."""
 
-import atexit
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -9,9 +9,11 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StageError
@@ -61,21 +63,30 @@ def run_job(job: Job, task: SealedTask) -> Outcome:
     """Run one job in the stage process and wait for it; a process that dies gives a failed outcome."""
     worker = _ready_worker()
     try:
-        worker.pipe.send(job)
-        while True:
-            kind, content = worker.pipe.recv()
+        answers = _answers(worker, job)
+        for kind, content in answers:
             if kind == "outcome":
                 worker.jobs += 1
                 worker.peak_rss_mb = content[1]
                 return content[0]
             for listener in _listeners:
                 listener(task, *content)
-    except (EOFError, OSError):
-        worker.process.join(timeout=10)
-        return _died(job, worker.process.exitcode)
     except BaseException:
         worker.process.kill()  # interrupted: the half-done job must not go on behind our back
+        stop_worker()
         raise
+    worker.process.join(timeout=10)
+    return _died(job, worker.process.exitcode)
+
+
+def _answers(worker: _Worker, job: Job) -> Iterator[tuple[str, Any]]:
+    """Everything that the process says of one job; ends early when it dies."""
+    try:
+        worker.pipe.send(job)
+        while True:
+            yield worker.pipe.recv()
+    except (EOFError, OSError):
+        return
 
 
 def stop_worker() -> None:
@@ -109,8 +120,9 @@ def _ready_worker() -> _Worker:
         if not worker.process.is_alive() or worker.jobs >= RECYCLE_JOBS or worker.peak_rss_mb > RECYCLE_MB:
             stop_worker()
     if not _current:
+        # Before multiprocessing joins its children at exit, in processes that Luigi forked too.
+        Finalize(None, stop_worker, exitpriority=10)
         _current.append(_Worker())
-        atexit.register(stop_worker)
     return _current[0]
 
 
@@ -122,12 +134,24 @@ def _serve(pipe: Connection, parent: int) -> None:
             job: Job = pipe.recv()
         except EOFError:
             return
+        _forget_peak()
         outcome = execute(job, lambda done, total: pipe.send(("progress", (done, total))))
         pipe.send(("outcome", (outcome, _peak_rss_mb())))
 
 
+def _forget_peak() -> None:
+    """Have the kernel count this process's peak memory anew, so that a job answers for itself alone."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_rss_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Peak memory since the last `_forget_peak`; Blender's process is not in it."""
+    own_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        own_kb = int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return own_kb / 1024
 
 
 def _died(job: Job, code: int | None) -> Outcome:

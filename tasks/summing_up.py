@@ -28,9 +28,8 @@ def print_summary(manifest: str, result: BuildResult) -> None:
     if result.published:
         print_line(f"report: {shown(folder / 'report' / 'index.html')}")
         print_line(f"index: {shown(folder / 'dataset.json')}")
-    captures = len(manifest_of(manifest).captures) - len(result.rejected)
     print_line(
-        f"{result.samples if result.published else 0} samples of {captures} captures sealed, "
+        f"{result.samples if result.published else 0} samples of {result.captures} captures sealed, "
         f"{result.frames} frames and {len(result.rejected)} captures quarantined, "
         f"{len(result.failed)} tasks failed, {result.built} tasks run"
     )

@@ -34,4 +34,5 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
 
 def _tensor(value: Any) -> Any:
-    return value if isinstance(value, str) else torch.from_numpy(np.ascontiguousarray(value))
+    # Not ascontiguousarray: it would make a scalar a vector of one.
+    return value if isinstance(value, str) else torch.from_numpy(np.asarray(value, order="C"))

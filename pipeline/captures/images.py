@@ -132,7 +132,8 @@ def _read_bytes(path: Path, what: str) -> bytes:
         raise InputError(
             f"{what}-missing", f"{path}: the {what} image must exist, is missing. Restore the file."
         ) from None
-    except OSError as error:
+    except (PermissionError, IsADirectoryError) as error:
+        # Other errors come and go with disks and networks: they say nothing of the capture.
         raise InputError(
             f"unreadable-{what}",
             f"{path}: the {what} image must be a readable file, is not ({error.strerror}). Check its rights.",

@@ -19,7 +19,7 @@ GRID_BYTES = BLOCK_SIDE**3 * (4 + 4) + 256
 MESHING_BYTES = BLOCK_SIDE**3 * 4 * 4 + 27 * 9
 
 # Neither memory nor time of the count may follow a senseless setting.
-MAX_COUNTED_BLOCKS = 1 << 17
+MAX_COUNTED_BLOCKS = 1 << 17  # a power of two, as the hash table wants it
 MAX_RAY_STEPS = 4_000_000  # per view
 
 

@@ -129,7 +129,7 @@ class CaptureReport:
         against_raw: fused depth against the sensor's.
         against_truth: fused depth against the simulated surface; empty where there is no truth.
         detail: statistics of the detail layer; names as in DETAIL_REFERENCES stand beside the papers'.
-        sheet: None where no frame got far enough to be shown.
+        sheet: None where there is no picture; `no_sheet` says why.
     """
 
     capture: str
@@ -142,6 +142,7 @@ class CaptureReport:
     against_truth: tuple[Metric, ...] = ()
     detail: tuple[Metric, ...] = ()
     sheet: Sheet | None = None
+    no_sheet: str = "no frame of this capture got far enough to be shown"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

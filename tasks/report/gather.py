@@ -70,7 +70,6 @@ WORST = {
 class CaptureFindings:
     """What one pass over a capture's frames finds."""
 
-    frames: JoinedFrames
     spreads: dict[str, Spread] = field(default_factory=dict)
     per_frame: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
@@ -85,11 +84,14 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
     settings = inputs.manifest.stages
     captures: list[CaptureReport] = []
     findings: dict[str, CaptureFindings] = {}
+    pictured = _pictured(index, settings.report.sheets)
     for done, (name, entry) in enumerate(index["captures"].items()):
         sheet = None
         if entry["rejected"] is None:
-            findings[name] = _look_through(inputs, name)
-            sheet = sheet_of(findings[name].frames, settings.report.frames_per_sheet)
+            with _frames(inputs, name) as frames:
+                findings[name] = _look_through(frames)
+                if name in pictured:
+                    sheet = sheet_of(frames, settings.report.frames_per_sheet)
         captures.append(_capture(name, entry, sheet))
         progress(done + 1, len(index["captures"]))
     return ReportData(
@@ -99,7 +101,7 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
         captures=tuple(captures),
         key_figures=_key_figures(index),
         histograms=_histograms(findings),
-        worst=_worst(findings, settings.report.worst_frames),
+        worst=_worst(inputs, findings, settings.report.worst_frames),
         quarantine=tuple(QuarantineRow(**row) for row in index["quarantine"]),
         detail_settings=(
             f"σ space {settings.layers.sigma_space_px:g} px, σ depth {settings.layers.sigma_depth_m:g} m, "
@@ -109,12 +111,26 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
     )
 
 
-def _look_through(inputs: Inputs, capture: str) -> CaptureFindings:
+def _pictured(index: Mapping[str, Any], count: int) -> set[str]:
+    """The captures that get a contact sheet: pictures of hundreds would make a page that no browser opens."""
+
+    def residual(name: str) -> float:
+        value = index["captures"][name]["stats"].get("fused residual, median", {}).get("value")
+        return float("inf") if value is None else float(value)
+
+    return set(sorted(index["captures"], key=lambda name: (-residual(name), name))[:count])
+
+
+def _frames(inputs: Inputs, capture: str) -> JoinedFrames:
     fields = SHOWN_WITH_TRUTH if inputs.has(f"truth/{capture}") else SHOWN
-    found = CaptureFindings(inputs.joined({f"{stage}/{capture}": names for stage, names in fields.items()}))
+    return inputs.joined({f"{stage}/{capture}": names for stage, names in fields.items()})
+
+
+def _look_through(frames: JoinedFrames) -> CaptureFindings:
+    found = CaptureFindings()
     for name, (_, low, high) in PLOTS.items():
         found.spreads[name] = Spread(low=low, high=high, bins=PLOT_BINS)
-    for row in found.frames:
+    for row in frames:
         mask = row["mask"]
         difference_m, _ = depth_difference(row["depth_m"], row["depth_raw_m"])
         both = row["normal"].any(axis=-1) & row["normal_rendered"].any(axis=-1)
@@ -188,6 +204,7 @@ def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
             shown("detail_over_50mm_percent", "detail, share over 5 cm", 100),
         ),
         sheet=sheet,
+        **({"no_sheet": "other captures fit worse and are shown"} if entry["rejected"] is None else {}),
     )
 
 
@@ -221,7 +238,7 @@ def _histograms(findings: Mapping[str, CaptureFindings]) -> tuple[Histogram, ...
     return tuple(made)
 
 
-def _worst(findings: Mapping[str, CaptureFindings], count: int) -> tuple[WorstCase, ...]:
+def _worst(inputs: Inputs, findings: Mapping[str, CaptureFindings], count: int) -> tuple[WorstCase, ...]:
     cases = []
     for key, (name, unit, factor) in WORST.items():
         values = [
@@ -231,7 +248,8 @@ def _worst(findings: Mapping[str, CaptureFindings], count: int) -> tuple[WorstCa
         ]
         for value, capture, frame in sorted(values, key=lambda item: (-item[0], item[1], item[2]))[:count]:
             metric = Metric(name=name, unit=unit, value=factor * value)
-            tiles = worst_tiles(findings[capture].frames, frame, key)
+            with _frames(inputs, capture) as frames:
+                tiles = worst_tiles(frames, frame, key)
             cases.append(WorstCase(capture=capture, frame=frame, metric=metric, tiles=tiles))
     return tuple(cases)
 

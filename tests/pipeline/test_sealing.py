@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipeline.errors import DamagedError, StageError
+from pipeline.errors import DamagedError
 from pipeline.sealing import (
     RECORD,
     begin,
@@ -14,7 +14,6 @@ from pipeline.sealing import (
     read_record,
     require_undamaged,
     seal,
-    set_aside,
 )
 
 
@@ -65,7 +64,12 @@ def test_flipped_bit_with_unchanged_size_and_time_is_found_marked_and_refused(se
     with pytest.raises(DamagedError, match="sha256"):
         require_undamaged(sealed)
     assert read_record(sealed) is None  # but now it is marked
-    assert set_aside(sealed) != sealed and not sealed.exists()
+    part = begin(sealed)
+    (part / "data.bin").write_bytes(b"made again")
+    seal(part, sealed, {"fingerprint": "abc"})
+    aside = list(sealed.parent.glob("abc.damaged-*"))
+    assert read_record(sealed)["fingerprint"] == "abc" and len(aside) == 1
+    assert (aside[0] / "deep" / "data.bin").read_bytes() == content  # kept for inspection
 
 
 def test_second_seal_of_the_same_fingerprint_keeps_the_first(sealed):
@@ -76,13 +80,46 @@ def test_second_seal_of_the_same_fingerprint_keeps_the_first(sealed):
     assert json.loads((sealed / RECORD).read_text()) == before and not part.exists()
 
 
-def test_seal_refuses_a_place_that_is_taken(tmp_path):
+def test_another_fingerprint_replaces_what_was_whole(sealed):
+    part = begin(sealed)
+    (part / "new.bin").write_bytes(b"new")
+    assert read_record(sealed)["fingerprint"] == "abc"  # the old one stands until the new one is complete
+    seal(part, sealed, {"fingerprint": "def"})
+    assert read_record(sealed)["fingerprint"] == "def"
+    assert [path.name for path in sealed.parent.iterdir()] == [sealed.name]
+
+
+def test_what_was_never_sealed_is_kept_aside(tmp_path):
     place = tmp_path / "abc"
     place.mkdir()
     (place / "stray").write_bytes(b"x")
     part = begin(place)
-    with pytest.raises(StageError, match="must be free"):
-        seal(part, place, {"fingerprint": "abc"})
+    (part / "data.bin").write_bytes(b"y")
+    seal(part, place, {"fingerprint": "abc"})
+    assert read_record(place) is not None
+    assert [path.read_bytes() for path in tmp_path.glob("abc.damaged-*/stray")] == [b"x"]
+
+
+def test_faster_twin_between_check_and_rename_wins(sealed, monkeypatch):
+    part = begin(sealed)
+    (part / "other.bin").write_bytes(b"late")
+    answers = iter([None])  # not there at the check, there when the rename fails
+    real = read_record
+    monkeypatch.setattr("pipeline.sealing.read_record", lambda place: next(answers, real(place)))
+    monkeypatch.setattr("pipeline.sealing._out_of_the_way", lambda place: None)
+    seal(part, sealed, {"fingerprint": "abc"})
+    assert not part.exists() and list(real(sealed)["files"]) == ["deep/data.bin"]
+
+
+def test_error_that_passes_marks_nothing(sealed, monkeypatch):
+    def fails(path, *, sync):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("pipeline.sealing.describe_file", fails)
+    with pytest.raises(OSError, match="Stale"):
+        require_undamaged(sealed)
+    monkeypatch.undo()
+    assert read_record(sealed) is not None
 
 
 def test_only_folders_of_provably_dead_processes_are_leftovers(tmp_path):

@@ -106,11 +106,15 @@ def test_two_runs_give_the_same_bytes(views: list[DepthView], fused: FusedMesh) 
         assert getattr(again, name).tobytes() == getattr(fused, name).tobytes()
 
 
-def test_a_view_that_is_lost_on_the_way_into_the_volume_is_noticed(
+def test_a_block_that_is_lost_on_the_way_into_the_volume_is_noticed(
     views: list[DepthView], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = integrate._integrate
-    monkeypatch.setattr(integrate, "_integrate", lambda grid, *rest: whole(grid, rest[0], rest[1][1:], *rest[2:]))
+
+    def all_but_one(grid: Any, view: DepthView, blocks: np.ndarray, trunc_voxels: float) -> None:
+        whole(grid, view, blocks[1:], trunc_voxels)
+
+    monkeypatch.setattr(integrate, "_integrate", all_but_one)
     with pytest.raises(StageError, match="must hold all"):
         fuse(views[:1], **SETTINGS)
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -39,7 +37,9 @@ def test_the_message_gives_both_measured_misfits(
     found = measure_pose_direction(views, **RANGE)
     with pytest.raises(GateError) as caught:
         check_pose_direction(views, **RANGE)
-    assert f"{found.given_m * 1e3:.1f} mm as given and {found.inverted_m * 1e3:.1f} mm inverted" in str(caught.value)
+    assert f"{found.given_m * 1e3:.1f} mm as given and {found.inverted_m * 1e3:.1f} mm inverted" in str(
+        caught.value
+    )
     assert caught.value.value == found.given_m > 10 * found.inverted_m
 
 
@@ -85,20 +85,3 @@ def test_points_that_land_on_nothing_count_as_infinitely_far(
     first, second = sphere_views(figure, orbit(2))
     about = np.diag([1.0, -1.0, -1.0, 1.0])  # everything lies behind the camera then
     assert median_misfit(first, second, about) == np.inf
-
-
-class FolderViews:
-    """Frames of a folder of PNG depth and text poses, read on demand."""
-
-    def __init__(self, folder: Path, K: np.ndarray, step: int) -> None:
-        self.paths, self.K = sorted(folder.glob("*.depth.png"))[::step], K
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> DepthView:
-        path = self.paths[index]
-        depth_mm = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        depth_m = np.where(depth_mm == 65535, 0, depth_mm).astype(np.float32) / 1000
-        pose = np.loadtxt(path.with_name(path.name.replace(".depth.png", ".pose.txt")))
-        return DepthView(depth_m=depth_m, K=self.K, world_from_cam=pose)

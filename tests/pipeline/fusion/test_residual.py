@@ -86,9 +86,15 @@ def test_nothing_measured_is_not_a_good_fit() -> None:
 
 def test_a_large_residual_is_a_gate_with_its_figures() -> None:
     check_residual(0.01, 0.01)
-    with pytest.raises(GateError, match="within 10.0 mm of the fused surface, the median is 12.3 mm") as caught:
+    with pytest.raises(
+        GateError, match="within 10.0 mm of the fused surface, the median is 12.3 mm"
+    ) as caught:
         check_residual(0.0123, 0.01)
-    assert (caught.value.reason, caught.value.value, caught.value.limit) == ("residual-too-large", 0.0123, 0.01)
+    assert (caught.value.reason, caught.value.value, caught.value.limit) == (
+        "residual-too-large",
+        0.0123,
+        0.01,
+    )
     with pytest.raises(GateError) as caught:
         check_residual(np.inf, 0.01)
     assert caught.value.value is None
