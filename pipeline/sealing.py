@@ -154,11 +154,11 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks since boot, which no setting of the clock moves."""
+    """When a living process started, in the kernel's ticks since boot, which no setting of the clock moves."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        return stat.rpartition(")")[2].split()[19]
-    except FileNotFoundError:
+        facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if facts[0] in "ZX" else facts[19]  # dead, and its parent has not asked for it yet
+    except (FileNotFoundError, ProcessLookupError):
         pass
     try:  # not Linux
         return str(int(psutil.Process(pid).create_time()))

@@ -108,7 +108,8 @@ def _stride_px(view: DepthView, block_m: float) -> int:
 def _pixel_pitch_m(view: DepthView) -> float:
     """Distance between neighbouring pixels' points at the far end of a view's depth; 0 for an empty view."""
     sampled = view.depth_m[::4, ::4]
-    far_m = np.percentile(sampled[sampled > 0], 95) if sampled.any() else 0.0
+    measured = sampled[sampled > 0]
+    far_m = np.percentile(measured, 95) if measured.size else 0.0
     return float(far_m / min(view.K[0, 0], view.K[1, 1]))
 
 

@@ -47,11 +47,14 @@ def fuse(
 ) -> FusedMesh:
     """Average all views into one volume and take out its surface.
 
+    Open3D computes in float32: a world whose origin is kilometres away costs tenths of a millimetre.
+
     Args:
         views: depth is used where it lies in [depth_min_m, depth_max_m]; one view is held at a time.
         voxel_m: the surface follows no detail much finer than this.
         trunc_m: how far the band around the surface reaches; at least two voxels. Wider bridges noise and
-            pose errors, and swallows what is thinner.
+            pose errors, swallows what is thinner, and inflates what is round: distances are measured along
+            the rays, which overstates them where a view grazes.
         min_weight: surface whose voxels were seen by fewer frames is left out.
         block_count: blocks to make room for at the start, `reserve` of `estimate_volume`; the volume grows
             by itself beyond it, at the price of a copy.

@@ -64,7 +64,7 @@ def measure_pose_direction(views: Views, *, depth_min_m: float, depth_max_m: flo
         given_m = median_misfit(source, target, invert_rigid(world_from_target) @ world_from_source)
         inverted_m = median_misfit(source, target, world_from_target @ invert_rigid(world_from_source))
         worse_m, better_m = max(given_m, inverted_m), min(given_m, inverted_m)
-        if not np.isfinite(better_m) or worse_m <= CLEARLY * better_m + FLOOR_M:
+        if worse_m <= CLEARLY * better_m + FLOOR_M:  # also where both are infinite
             continue
         if better_m <= GOOD_SHARE * float(np.median(source.depth_m[source.depth_m > 0])):
             misfits.append((given_m, inverted_m))

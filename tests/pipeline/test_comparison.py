@@ -39,11 +39,14 @@ def test_equal_and_opposite_vectors_are_exact():
     np.testing.assert_array_equal(angle_rad(a, -a), np.pi)
 
 
-def test_float32_normals_are_compared_in_float64():
-    a = np.array([[0.6, 0.8, 0]], np.float32)
-    b = np.array([[0.6, 0.8, 1e-6]], np.float32)
-    found = angle_rad(a, b)
-    assert found.dtype == np.float64 and abs(found[0] - 1e-6) < 1e-12
+@given(seeds)
+def test_float32_normals_are_compared_in_float64(seed):
+    a = unit_vectors(seed, 20).astype(np.float32)
+    b = (a + np.random.default_rng(seed).uniform(-1e-3, 1e-3, a.shape)).astype(np.float32)
+    along, other = (v / np.linalg.norm(v, axis=-1, keepdims=True) for v in (a.astype(float), b.astype(float)))
+    # Products of float32 would be off by their 6e-8.
+    expected = 2 * np.arcsin(np.linalg.norm(along - other, axis=-1) / 2)
+    np.testing.assert_allclose(angle_rad(a, b), expected, atol=1e-14)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 5, 3)])

@@ -28,6 +28,16 @@ def test_quantile_lies_within_one_bin_above_the_exact_one(values, share):
     assert exact - 1e-12 <= found <= exact + WIDTH + 1e-12
 
 
+@given(st.lists(anywhere, min_size=1, max_size=60), st.sampled_from([0.1, 0.5, 0.9]))
+def test_values_beyond_the_edges_count_in_a_quantile_that_lies_between_them(values, share):
+    exact = np.sort(values)[int(np.ceil(share * len(values))) - 1]
+    found = spread_of(values).quantile(share)
+    if LOW <= exact <= HIGH:
+        assert exact - 1e-12 <= found <= exact + WIDTH + 1e-12
+    else:
+        assert found is None
+
+
 @given(st.lists(anywhere, min_size=1, max_size=60))
 def test_every_value_is_counted_once(values):
     spread, array = spread_of(values), np.array(values)

@@ -132,7 +132,7 @@ def test_surface_seen_too_rarely_is_left_out(views: list[DepthView], fused: Fuse
     assert len(seen_often.faces) < len(fused.faces)
 
 
-@pytest.mark.parametrize("change", [{"depth_max_m": 0.5}, {"min_weight": 15.0}])
+@pytest.mark.parametrize("change", [{"depth_max_m": 0.5, "block_count": 0}, {"min_weight": 15.0}])
 def test_no_surface_is_a_gate(views: list[DepthView], change: dict[str, float]) -> None:
     with pytest.raises(GateError, match="share a surface") as caught:
         fuse(views, **{**SETTINGS, **change})

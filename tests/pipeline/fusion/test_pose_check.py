@@ -85,3 +85,8 @@ def test_points_that_land_on_nothing_count_as_infinitely_far(
     first, second = sphere_views(figure, orbit(2))
     about = np.diag([1.0, -1.0, -1.0, 1.0])  # everything lies behind the camera then
     assert median_misfit(first, second, about) == np.inf
+    wall = replace(first, depth_m=np.ones_like(first.depth_m))
+    aside = np.eye(4)
+    aside[0, 3] = 2.0  # the wall fits there too, but nobody looked
+    assert median_misfit(wall, wall, np.eye(4)) < 1e-6
+    assert median_misfit(wall, wall, aside) == np.inf
