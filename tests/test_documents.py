@@ -144,7 +144,9 @@ def _patterns(value: ast.expr) -> Iterator[str]:
 
 
 def raised_patterns() -> set[str]:
-    files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    # Training reads shards, which hold no quarantined frame: its errors end on the console, not in rows.
+    makers = [package for package in PACKAGES if package != "training"]
+    files = [file for package in makers for file in (ROOT / package).rglob("*.py")]
     return {pattern for file in files for pattern in reason_patterns(file.read_text(encoding="utf-8"))}
 
 

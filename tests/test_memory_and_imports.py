@@ -99,7 +99,9 @@ def test_second_build_starts_no_stage_process(built):
     assert again.peak_mb < 300
 
 
-@pytest.mark.parametrize("verb", ["plan", "status", "verify"])
+@pytest.mark.parametrize(
+    "verb", ["plan", *(pytest.param(v, marks=pytest.mark.slow) for v in ("status", "verify"))]
+)
 def test_reading_verbs_are_as_clean(built, verb):
     read = schedule(verb, built[0])
     assert (read.code, read.stage_processes, read.heavy) == (0, 0, [])
