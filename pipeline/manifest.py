@@ -1,20 +1,18 @@
 """The dataset manifest: TOML in, checked records out. Every mistake is named with file, key and next step."""
 
-import difflib
-import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.captures.rgbd_folder import RgbdFiles
 from pipeline.errors import InputError, ManifestError
 from pipeline.settings import StagesSettings
+from pipeline.toml_tables import Table, read_tables
 
 Format = Literal["7scenes", "rgbd-folder", "simulated"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -23,11 +21,7 @@ OUT_VARIABLE = "BODYTRUTH_OUT"
 _PLACEHOLDER = re.compile(r"\{(id|subject|pose|outfit)\}")
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatasetTable(_Table):
+class DatasetTable(Table):
     """[dataset]"""
 
     name: str = Field(pattern=NAME, description="names the folder under the output root")
@@ -37,7 +31,7 @@ class DatasetTable(_Table):
     output: str | None = Field(None, description="output root, relative to the manifest; ./out when absent")
 
 
-class CaptureTable(_Table):
+class CaptureTable(Table):
     """One [[capture]], or many by placeholders in `path` and `id`."""
 
     id: str = Field(description="unique name of the capture")
@@ -71,7 +65,7 @@ class CaptureTable(_Table):
         return self
 
 
-class _File(_Table):
+class _File(Table):
     dataset: DatasetTable
     capture: list[CaptureTable] = Field(min_length=1)
     stages: StagesSettings = StagesSettings()
@@ -118,18 +112,8 @@ def load_manifest(path: Path) -> Manifest:
         ManifestError: file, key, what it must be, what it is, and the nearest known key.
         InputError: when a pattern names no capture.
     """
-    try:
-        raw = path.read_bytes()
-        content = tomllib.loads(raw.decode("utf-8"))
-    except FileNotFoundError:
-        raise ManifestError(f"{path}: must be a manifest file, is not there. Check the path.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ManifestError(f"{path}: must be readable TOML, is not: {error}. Mend the file.") from error
-    try:
-        sha256 = hashlib.sha256(raw).hexdigest()
-        manifest = Manifest(path.resolve(), _File.model_validate(content), sha256)
-    except ValidationError as error:
-        raise ManifestError("\n".join(_sentences(path, error))) from None
+    content, sha256 = read_tables(path, _File, page="docs/manifest.md")
+    manifest = Manifest(path.resolve(), content, sha256)
     _ = manifest.captures
     return manifest
 
@@ -226,36 +210,3 @@ def _check_unique(path: Path, captures: list[CaptureTable]) -> None:
                 f"{path}: a subject must stay in one split, {capture.subject!r} is in {first.split!r} "
                 f"(capture {first.id}) and {capture.split!r} (capture {capture.id}). Move one of them."
             )
-
-
-def _sentences(path: Path, error: ValidationError) -> Iterable[str]:
-    for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"] if part not in ("int", "str")) or "manifest"
-        if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(item["loc"][:-1]), n=1)
-            hint = (
-                f"Did you mean {near[0]!r}?"
-                if near
-                else f"Known keys: {', '.join(_known_keys(item['loc'][:-1]))}."
-            )
-            yield f"{path}: {place}: unknown key. {hint}"
-        elif item["type"] == "missing":
-            yield f"{path}: {place}: must be given, is missing. Add it (docs/manifest.md)."
-        else:
-            shown = "" if isinstance(item["input"], dict) else f", is {item['input']!r}"
-            yield f"{path}: {place}: {item['msg'].removeprefix('Value error, ')}{shown}. Mend it (docs/manifest.md)."
-
-
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = _File
-    for part in place:
-        if isinstance(part, str) and part in model.model_fields:
-            model = next(iter(_models(model.model_fields[part].annotation)), model)
-    return sorted(model.model_fields)
-
-
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)

@@ -1,5 +1,6 @@
 """Quarantine rows: what was left out of a dataset, why, and what was measured."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,3 +28,18 @@ class QuarantineRow:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def quarantine_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """All rows of some records, a rejected capture once, sorted by capture, stage and frame."""
+    rows: dict[str, dict[str, Any]] = {}
+    for record in records:
+        found = list(record["quarantine"])
+        if record["rejected"] is not None:
+            found.append({key: value for key, value in record["rejected"].items() if key != "exit_code"})
+        for row in found:
+            rows[f"{row['capture']}\0{row['stage']}\0{row['frame']}\0{row['reason']}"] = row
+    return sorted(
+        rows.values(),
+        key=lambda row: (row["capture"], row["stage"], -1 if row["frame"] is None else row["frame"]),
+    )

@@ -3,9 +3,9 @@
 What is excluded from the dump never changes an answer, so it stays out of the fingerprint.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 
 class Settings(BaseModel):
@@ -60,6 +60,15 @@ class FuseSettings(Settings):
     memory_limit_gb: PositiveFloat = Field(
         8.0, exclude=True, description="a volume that would need more is refused before it is allocated"
     )
+
+    @model_validator(mode="after")
+    def _band_holds_a_voxel_on_both_sides(self) -> Self:
+        if self.trunc_m < 2 * self.voxel_m:
+            raise ValueError(
+                f"trunc_m must be at least 2 voxel_m ({2 * self.voxel_m:g} m), is {self.trunc_m:g} m; "
+                "without a voxel on both sides no surface is found"
+            )
+        return self
 
 
 class RenderSettings(Settings):

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ RECYCLE_FRACTION = 0.75  # of the memory limit: past it, a process is replaced b
 POLL_S = 0.02
 MISS_FRACTION = 0.99  # of the far clip plane; where nothing is hit, Cycles writes 1e10 m
 SENSOR_MM = 36.0
+NEARLY_FULL_BYTES = 1 << 16
 EXIT_NO_BLENDER = 3  # as in the worker, which nothing may import
 # What bpy 5.0.1 links and does not bring; the rest of its libraries lie in the wheel.
 DEBIAN_PACKAGES = "libgl1 libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1"
@@ -265,6 +267,12 @@ class _Worker:
                 f"renderers.blender: the render process must stay below {self.limit_bytes / 1e9:.2f} GB, "
                 f"reached {self.peak_bytes / 1e9:.2f} GB and was killed. "
                 "Raise memory_limit_gb or simplify the mesh."
+            )
+        left_bytes = shutil.disk_usage(self.folder).free
+        if left_bytes < NEARLY_FULL_BYTES:  # then not even its last words were kept
+            return (
+                f"renderers.blender: {self.folder.parent} must be writable with free space, is not ({left_bytes} "
+                "bytes left). Free the disk or choose another --out, and build again."
             )
         words = self.log.read_text(errors="replace").strip().splitlines()[-5:]
         if code == EXIT_NO_BLENDER:

@@ -16,10 +16,12 @@ from pipeline.errors import InputError, LockHeldError, StageError
 from pipeline.sealing import PART_MARK, leftovers, read_record
 from tasks import stage_process
 from tasks.context import manifest_of, unwritable
+from tasks.executing import failure
 from tasks.graph import Dataset, all_tasks, capture_stages, output_folders
 from tasks.ingest import chosen_frames
+from tasks.job import Outcome, StageFailed
 from tasks.planning import plan
-from tasks.stage import Outcome, SealedTask, StageFailed, failure
+from tasks.stage import SealedTask
 
 
 @dataclass

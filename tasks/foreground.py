@@ -12,7 +12,9 @@ from pipeline.foreground import ForegroundKind, crop_box, foreground_mask
 from pipeline.quality import QuarantineRow
 from pipeline.store import FrameWriter
 from tasks.ingest import Ingest
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+from tasks.inputs import FRAMES_FILE, Inputs
+from tasks.job import Progress, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 
 class Foreground(CaptureStage):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import GateError, StageError
 from pipeline.fusion import DepthView
 from pipeline.fusion.bounds import check_volume, estimate_volume
 from pipeline.fusion.integrate import FusedMesh, fuse
@@ -19,7 +18,9 @@ from renderers.raycast import RaycastScene
 from renderers.views import View
 from tasks.foreground import Foreground
 from tasks.ingest import Ingest
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, JoinedFrames, Progress, SealedTask, StageResult
+from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
+from tasks.job import Progress, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 MESH_FILE = "mesh.ply"
 
@@ -87,17 +88,13 @@ def _fuse(views: MaskedViews, settings: FuseSettings) -> FusedMesh:
         "depth_max_m": settings.depth_max_m,
     }
     estimate = estimate_volume(views, **reach)
-    try:
-        check_volume(
-            estimate,
-            voxel_m=settings.voxel_m,
-            trunc_m=settings.trunc_m,
-            depth_max_m=settings.depth_max_m,
-            limit_gb=settings.memory_limit_gb,
-        )
-    except GateError as error:
-        # This machine's limit says nothing about the data: sealed, the refusal would outlive a higher limit.
-        raise StageError(f"{error} Or raise stages.fuse.memory_limit_gb.") from error
+    check_volume(
+        estimate,
+        voxel_m=settings.voxel_m,
+        trunc_m=settings.trunc_m,
+        depth_max_m=settings.depth_max_m,
+        limit_gb=settings.memory_limit_gb,
+    )
     return fuse(views, **reach, min_weight=settings.min_weight, block_count=estimate.reserve)
 
 

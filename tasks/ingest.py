@@ -15,8 +15,10 @@ from pipeline.simulation.writer import SIMULATED_FILES
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
 from tasks.context import forget, raw_digest, without_places
+from tasks.inputs import FRAMES_FILE, Inputs
+from tasks.job import Progress, StageResult
 from tasks.simulate import RAW_FOLDER, Simulate
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 
 class Ingest(CaptureStage):

@@ -19,7 +19,7 @@ from pipeline.pictures import (
 from pipeline.sealing import RECORD
 from pipeline.shards import INDEX, read_index
 from pipeline.store import FrameReader
-from tasks.stage import FRAMES_FILE
+from tasks.inputs import FRAMES_FILE
 
 SHEET_SAMPLES = 6
 SHEET_TILE_PX = 192

@@ -7,8 +7,10 @@ import numpy as np
 from pipeline.layers import split_base_detail, zero_median
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
+from tasks.inputs import FRAMES_FILE, Inputs
+from tasks.job import Progress, StageResult
 from tasks.render import Render
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 
 class Layers(CaptureStage):

@@ -5,10 +5,12 @@ from typing import Any
 
 from pipeline.errors import StageError
 from pipeline.sealing import read_record
+from tasks.inputs import Inputs
+from tasks.job import Progress, StageResult
 from tasks.report.gather import gather
 from tasks.report.page import write_report
 from tasks.shards import Shards
-from tasks.stage import Inputs, Progress, SealedTask, StageResult
+from tasks.stage import SealedTask
 
 
 class MakeReport(SealedTask):

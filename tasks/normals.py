@@ -8,8 +8,10 @@ from pipeline.comparison import angle_rad
 from pipeline.normals import normals_from_depth
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
+from tasks.inputs import FRAMES_FILE, Inputs
+from tasks.job import Progress, StageResult
 from tasks.render import Render
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 
 class Normals(CaptureStage):

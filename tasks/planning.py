@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ManifestError
+from pipeline.quality import quarantine_rows
 from pipeline.sealing import DAMAGE, RECORD, read_record
 from tasks.context import manifest_of
 from tasks.costs import Cost, Estimator
 from tasks.graph import Dataset, all_tasks
 from tasks.shards import Shards
-from tasks.stage import CaptureStage, SealedTask, quarantine_rows
+from tasks.stage import CaptureStage, SealedTask
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,9 @@ from renderers.raycast import RaycastScene
 from renderers.views import View
 from tasks.foreground import Foreground
 from tasks.fuse import MESH_FILE, Fuse
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, JoinedFrames, Progress, SealedTask, StageResult
+from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
+from tasks.job import Progress, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 
 class Render(CaptureStage):

@@ -13,17 +13,20 @@ from pipeline.card import card_markdown
 from pipeline.errors import StageError
 from pipeline.fields import FIELDS
 from pipeline.fingerprints import fingerprint
+from pipeline.quality import quarantine_rows
 from pipeline.sealing import read_record
 from pipeline.shards import INDEX, generator, link_capture, pack_capture, read_index
 from pipeline.store import SCHEMA
 from tasks.foreground import Foreground
 from tasks.fuse import Fuse
 from tasks.ingest import Ingest
+from tasks.inputs import Inputs
+from tasks.job import Progress, StageResult
 from tasks.layers import Layers
 from tasks.normals import Normals
 from tasks.render import Render
 from tasks.simulate import Simulate
-from tasks.stage import CaptureStage, Inputs, Progress, SealedTask, StageResult, quarantine_rows
+from tasks.stage import CaptureStage, SealedTask
 from tasks.truth import Truth
 
 PACKED: dict[str, tuple[str, ...]] = {

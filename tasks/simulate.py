@@ -16,7 +16,9 @@ from pipeline.simulation.writer import SimulatedFrame, write_rgbd_capture
 from pipeline.visibility import normals_from_visibility, vertex_normals
 from renderers.raycast import RaycastScene
 from renderers.views import View
-from tasks.stage import CaptureStage, Inputs, Progress, StageResult
+from tasks.inputs import Inputs
+from tasks.job import Progress, StageResult
+from tasks.stage import CaptureStage
 
 RAW_FOLDER = "raw"
 TRUTH_MESH = "truth.ply"

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StageError
-from tasks.stage import Job, Outcome, SealedTask, execute
+from tasks.executing import execute
+from tasks.job import Job, Outcome
+from tasks.stage import SealedTask
 
 RECYCLE_JOBS = 64
 RECYCLE_MB = 3000.0

@@ -13,10 +13,12 @@ from pipeline.visibility import normals_from_visibility, vertex_normals
 from renderers.raycast import RaycastScene
 from renderers.views import View
 from tasks.foreground import Foreground
+from tasks.inputs import FRAMES_FILE, Inputs
+from tasks.job import Progress, StageResult
 from tasks.normals import Normals
 from tasks.render import Render
 from tasks.simulate import TRUTH_MESH, Simulate
-from tasks.stage import FRAMES_FILE, CaptureStage, Inputs, Progress, SealedTask, StageResult
+from tasks.stage import CaptureStage, SealedTask
 
 
 class Truth(CaptureStage):

@@ -1,5 +1,6 @@
 """Folders of registered colour and depth images, laid out as the manifest says (7-Scenes, TUM, own)."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,7 @@ class RgbdFolder:
 
 
 def open_rgbd_folder(path: Path, options: RgbdFiles) -> RgbdFolder:
-    """Open a folder of images: list names, read the calibration, check it against one depth header.
+    """Open a folder of images: list names, read the calibration, check it against the depth's common size.
 
     Frames paired by `{frame}` keep their numbers, and a number with colour alone is listed too; frames paired
     by time are numbered by the rank of their depth image.
@@ -263,7 +264,9 @@ def _by_time(root: Path, options: RgbdFiles) -> Iterator[FrameFiles]:
 def _checked_size(
     calibration: Path, K: Float64, stated: ImageSize | None, by_frame: dict[int, FrameFiles]
 ) -> ImageSize | None:
-    measured = next((size for entry in by_frame.values() if (size := png_size(entry.depth))), None)
+    # A frame or two of another recording must not decide for all: they are refused when they are read.
+    sizes = Counter(size for entry in by_frame.values() if (size := png_size(entry.depth)))
+    measured = max(sizes, key=lambda found: (sizes[found], found == stated), default=None)
     size = stated or measured
     if size is None:
         return None

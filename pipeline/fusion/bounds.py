@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import GateError
+from pipeline.errors import GateError, StageError
 from pipeline.fusion import DepthView, Views, clip_depth
 
 BLOCK_SIDE = 16  # voxels
@@ -50,7 +50,7 @@ def touched_blocks(view: DepthView, *, block_m: float, trunc_m: float) -> NDArra
         Packed keys (M,), ascending, for `block_coordinates`.
 
     Raises:
-        ValueError: where a block's coordinate needs more than 21 bits.
+        GateError: `pose-too-far` where a block's coordinate needs more than 21 bits.
     """
     size, keys = 1 << 15, None
     while keys is None:
@@ -73,9 +73,14 @@ def _touched_in_table(
     table = np.full(size, -1, np.int64)
     count = insert_touched(depth_m, camera, world_from_cam, band, table)
     if count == -2:
-        raise ValueError(
-            f"touched_blocks: a view must lie within {block_m * 2**20:.0f} m of the world's origin, this "
-            f"camera is at {view.world_from_cam[:3, 3].round(1).tolist()} m. Check the unit of the poses."
+        reach_m = block_m * 2**20
+        raise GateError(
+            "pose-too-far",
+            f"fuse: a view must lie within {reach_m:.0f} m of the world's origin, this camera is at "
+            f"{view.world_from_cam[:3, 3].round(1).tolist()} m. Check the unit of the poses.",
+            value=float(np.linalg.norm(view.world_from_cam[:3, 3])),
+            unit="m",
+            limit=reach_m,
         )
     return None if count == -1 else np.sort(table[table >= 0])
 
@@ -186,18 +191,22 @@ def check_volume(
     Args:
         limit_gb: memory that fusion may use, 10^9 bytes.
 
+    The limit is this machine's and says nothing of the data, so this is no quarantine: a higher limit alone
+    lets the build go on.
+
     Raises:
-        GateError: `volume-too-large`, with the figures and the settings to change.
+        StageError: with the figures and the settings to change.
     """
     peak_gb = estimate.peak_bytes / 1e9
     if peak_gb <= limit_gb:
         return
-    raise GateError(
-        "volume-too-large",
-        f"fuse: the volume must need at most {limit_gb:.1f} GB, needs {peak_gb:.1f} GB "
+    raise StageError(
+        f"fuse: the volume must need at most {_gigabytes(limit_gb)}, needs {_gigabytes(peak_gb)} "
         f"({estimate.blocks} blocks of {BLOCK_SIDE}^3 voxels). Raise stages.fuse.voxel_m (is {voxel_m:g} m), "
-        f"or lower stages.fuse.trunc_m (is {trunc_m:g} m) or stages.fuse.depth_max_m (is {depth_max_m:g} m).",
-        value=peak_gb,
-        unit="GB",
-        limit=limit_gb,
+        f"lower stages.fuse.trunc_m (is {trunc_m:g} m) or stages.fuse.depth_max_m (is {depth_max_m:g} m), "
+        "or raise stages.fuse.memory_limit_gb."
     )
+
+
+def _gigabytes(value_gb: float) -> str:
+    return f"{value_gb:.1f} GB" if value_gb >= 1 else f"{value_gb:.2g} GB"

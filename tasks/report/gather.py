@@ -14,6 +14,8 @@ from pipeline.comparison import angle_rad, depth_difference
 from pipeline.quality import QuarantineRow
 from pipeline.shards import read_index
 from pipeline.spread import Spread
+from tasks.inputs import Inputs, JoinedFrames
+from tasks.job import Progress
 from tasks.report.data import (
     CaptureReport,
     Curve,
@@ -28,7 +30,6 @@ from tasks.report.data import (
 )
 from tasks.report.figures import measured
 from tasks.report.tiles import sheet_of, worst_tiles
-from tasks.stage import Inputs, JoinedFrames, Progress
 
 SHOWN: dict[str, tuple[str, ...]] = {
     "foreground": ("image", "depth_raw_m"),

@@ -12,8 +12,8 @@ from pipeline.pictures import (
     normal_picture,
     signed_picture,
 )
+from tasks.inputs import JoinedFrames
 from tasks.report.data import ColourScale, Sheet, SheetRow, Tile
-from tasks.stage import JoinedFrames
 
 TILE_PX = 160
 ERROR_LIMIT_M = 0.010

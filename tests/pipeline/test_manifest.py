@@ -22,7 +22,12 @@ def no_places(monkeypatch):
     monkeypatch.delenv("BODYTRUTH_OUT", raising=False)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "manifests").glob("*.toml")), ids=lambda path: path.name)
+DATASETS = [
+    path for path in sorted((ROOT / "manifests").glob("*.toml")) if not path.name.startswith("train-")
+]
+
+
+@pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.name)
 def test_every_shipped_manifest_is_valid(path):
     assert load_manifest(path).captures
 

@@ -35,10 +35,11 @@ class Fault:
 
 
 FRAMES = {
+    # The first frame is of another size: the rest still decides what the capture's size is.
+    0: Fault("depth-size", "000.depth.png", "is 64x48 px", "Register and resize it"),
     1: Fault("depth-missing", "001.depth.png", "is missing", "Restore the file"),
     2: Fault("unreadable-depth", "002.depth.png", "is cut off after 700 bytes", "Copy it again"),
     3: Fault("depth-type", "003.depth.png", "is uint8 (96, 128)", "Export the raw depth"),
-    4: Fault("depth-size", "004.depth.png", "is 64x48 px", "Register and resize it"),
     5: Fault("empty-depth", "005.depth.png", "has none of 12288", "Leave the frame out"),
     6: Fault("pose-not-rigid", "006.pose.txt", "is off by 0.21", "Track this frame again"),
     7: Fault("pose-not-rigid", "007.pose.txt", "is off by inf", "Track this frame again"),
@@ -93,7 +94,7 @@ def break_frames(folder: Path) -> None:
     depth[1].unlink()
     cut_off(depth[2])
     cv2.imwrite(str(depth[3]), np.full((96, 128), 200, np.uint8))
-    cv2.imwrite(str(depth[4]), np.full((48, 64), 900, np.uint16))
+    cv2.imwrite(str(depth[0]), np.full((48, 64), 900, np.uint16))
     cv2.imwrite(str(depth[5]), np.zeros((96, 128), np.uint16))
     write_pose(pose[6], stretch)
     write_pose(pose[7], lose_tracking)
@@ -241,6 +242,7 @@ def test_check_lists_all_of_them_at_once(forge, built):
     assert plain.code == 3 and len(plain.out.splitlines()) == len(expected)
 
 
+@pytest.mark.slow
 def test_mending_a_capture_builds_it_alone(forge, built):
     folder, manifest, _ = built
     (folder / "raw" / "misfit" / "K.json").write_bytes((folder / "raw" / "good" / "K.json").read_bytes())

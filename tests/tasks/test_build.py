@@ -55,7 +55,17 @@ def test_last_line_counts_samples_and_the_report_lies_where_it_says(built):
 
 def test_samples_keep_the_laws_of_their_fields(built):
     out = built[0] / "out" / "spheres"
-    fields = ["image", "mask", "depth_m", "depth_median_m", "base_m", "detail_m", "normal", "depth_raw_m", "K"]
+    fields = [
+        "image",
+        "mask",
+        "depth_m",
+        "depth_median_m",
+        "base_m",
+        "detail_m",
+        "normal",
+        "depth_raw_m",
+        "K",
+    ]
     reader = ShardReader(out, split="train", fields=[*fields, "frame", "subject", "world_from_cam"])
     assert [reader[i]["frame"] for i in range(len(reader))] == [0, 1, 2]
     for index in range(len(reader)):
@@ -133,6 +143,7 @@ def test_changed_capture_moves_no_other_and_its_shards_are_linked(forge, copy):
     assert (out / "shards" / "train-00000.h5").samefile(before)
 
 
+@pytest.mark.slow
 def test_fresh_build_gives_the_same_bytes(forge, built, tmp_path):
     manifest = tmp_path / "spheres.toml"
     manifest.write_text(built[1].read_text())
@@ -195,7 +206,9 @@ def test_every_stage_runs_as_a_plain_luigi_task(built, tmp_path):
     words = ["--module", "tasks.graph", "Foreground", "--manifest", str(manifest), "--local-scheduler"]
     for capture, code in (("ann", 0), ("nobody", 1)):
         done = subprocess.run(
-            [sys.executable, "-m", "luigi", *words, "--capture", capture], capture_output=True, env=environment
+            [sys.executable, "-m", "luigi", *words, "--capture", capture],
+            capture_output=True,
+            env=environment,
         )
         assert (done.returncode == 0) == (code == 0), done.stderr.decode()
     assert len(list(tmp_path.glob("out/spheres/stages/foreground/ann/*/stage.json"))) == 1

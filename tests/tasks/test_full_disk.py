@@ -169,7 +169,9 @@ def test_disk_that_fills_up_in_any_stage_loses_nothing(undisturbed, tmp_path, in
         (STAGES[:2], 2780),
         (STAGES[:3], 80),
     ]
-    cases += [(STAGES[:3], room) for room in (500, 2300, 2600)] + [(STAGES, room) for room in (660, 690)]
+    cases += [(STAGES[:3], room) for room in (500, 2300, 2480, 2600)] + [
+        (STAGES, room) for room in (660, 690)
+    ]
     failed = set[str]()
     for stages, room_kb in cases:
         said = fill_and_make_room(undisturbed, tmp_path, in_private_mounts, stages=stages, room_kb=room_kb)

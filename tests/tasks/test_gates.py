@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from pipeline.sealing import read_record
 from pipeline.shards import ShardReader, read_index
 from tasks.building import BuildResult
-from tasks.stage import Outcome
+from tasks.job import Outcome
 
 CAPTURES = {"sound": "train", "inverted": "test", "misfocused": "val", "shaken": "val"}
 LIMIT_M = 0.010  # the default of stages.fuse.max_residual_m
@@ -118,12 +117,9 @@ def with_fusion(forge, folder: Path, **settings: float) -> Path:
 
 def test_volume_beyond_the_memory_fails_at_once_and_a_higher_limit_alone_lets_it_go_on(forge, tmp_path):
     forge.capture(tmp_path / "raw" / "ann")
-    started = time.monotonic()
     manifest = with_fusion(forge, tmp_path, voxel_m=0.0002, trunc_m=0.04, memory_limit_gb=0.5)
     ended = forge.run("build", manifest)
     assert ended.code == 4 and "1 tasks failed" in ended.out, ended.out
-    # A terabyte could not even be allocated in this time.
-    assert time.monotonic() - started < 30
     message = next(line for line in ended.out.splitlines() if line.startswith("fuse ann:"))
     needed_gb, limit_gb = 500, 0.5
     assert f"at most {limit_gb} GB" in message
@@ -193,6 +189,7 @@ def shelf(forge, tmp_path_factory):
     return folder, manifest, forge.run("build", manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_capture_with_inverted_poses_is_refused(shelf):
     folder, _, ended = shelf
@@ -202,6 +199,7 @@ def test_real_capture_with_inverted_poses_is_refused(shelf):
     assert "must be world_from_cam, look like cam_from_world" in ended.out
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_capture_as_given_is_fused_within_the_noise_of_its_sensor(shelf):
     index = read_index(shelf[0] / "out" / "shelf")

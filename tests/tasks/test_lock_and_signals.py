@@ -138,6 +138,7 @@ def interrupt(build: Build, processes: list[psutil.Process], number: signal.Sign
     wait_for(lambda: not build.processes())
 
 
+@pytest.mark.slow
 def test_interrupted_build_says_so_leaves_no_process_and_is_finished_by_the_next(forge, manifest, started):
     build = started(manifest)
     wait_for(lambda: parts(manifest, "render"))
@@ -154,6 +155,7 @@ def test_terminated_build_takes_its_children_with_it(manifest, started):
     interrupt(build, [psutil.Process(build.process.pid)], signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_killed_stage_process_costs_one_capture_and_the_others_go_on(manifest_of_two, started):
     manifest = manifest_of_two
     build = started(manifest)

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from pipeline.errors import GateError, InputError, StageError
-from pipeline.quality import QuarantineRow
+from pipeline.quality import QuarantineRow, quarantine_rows
 from pipeline.sealing import read_record
 from pipeline.store import FrameReader, FrameWriter
 from tasks import stage_process
 from tasks.context import forget
+from tasks.executing import execute
 from tasks.ingest import Ingest
-from tasks.stage import CaptureStage, JoinedFrames, StageFailed, StageResult, execute, quarantine_rows
+from tasks.inputs import JoinedFrames
+from tasks.job import StageFailed, StageResult
+from tasks.stage import CaptureStage
 
 
 @pytest.fixture

@@ -1,0 +1,121 @@
+"""The verbs that check, plan, build and clean; heavy libraries load inside the verb that needs them."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import InputError
+from tasks.options import DataRoot, Json, ManifestArgument, Out, Rehash, Workers, loaded, set_places
+
+
+def demo(out: Out = None, workers: Workers = None) -> None:
+    """Build the embedded simulated dataset through every stage and say where its report lies.
+
+    Example: bodytruth demo --out out
+    """
+    import tasks
+
+    set_places(None, out)
+    _build(Path(tasks.__file__).parents[1] / "manifests" / "demo.toml", workers)
+
+
+def check(
+    manifest: ManifestArgument, data_root: DataRoot = None, out: Out = None, json: Json = False
+) -> None:
+    """Check the manifest and decode every input; list all that is missing or malformed.
+
+    Example: bodytruth check manifests/7scenes-room.toml --data-root captures
+    """
+    from tasks.building import input_problems
+    from tasks.console import print_json, print_line
+
+    set_places(data_root, out)
+    problems = []
+    for capture, frame, error in input_problems(loaded(manifest)):
+        problems.append({"capture": capture, "frame": frame, "reason": error.reason, "message": str(error)})
+        if not json:
+            print_line(f"{error.reason}: {error}")
+    if json:
+        print_json("check", not problems, problems)
+    elif not problems:
+        print_line("every input is readable")
+    raise typer.Exit(InputError.exit_code if problems else 0)
+
+
+def plan(
+    manifest: ManifestArgument,
+    data_root: DataRoot = None,
+    out: Out = None,
+    json: Json = False,
+    rehash: Rehash = False,
+) -> None:
+    """Say what would run, why, and what it would take.
+
+    Example: bodytruth plan manifests/demo.toml
+    """
+    from tasks.console import print_json, print_line, print_table
+    from tasks.context import rehash as rehash_raw
+    from tasks.planning import plan as plan_tasks
+    from tasks.planning import totals
+
+    set_places(data_root, out)
+    path = loaded(manifest)
+    if rehash:
+        rehash_raw(path)
+    planned = plan_tasks(path)
+    if json:
+        print_json("plan", True, [item.to_json() for item in planned])
+        return
+    rows = [(item.task.NAME, getattr(item.task, "capture", ""), item.state, item.why) for item in planned]
+    print_table(("stage", "capture", "state", "why"), rows)
+    print_line(totals(planned))
+
+
+def build(
+    manifest: ManifestArgument, data_root: DataRoot = None, out: Out = None, workers: Workers = None
+) -> None:
+    """Build the dataset; what is sealed already is kept.
+
+    Example: bodytruth build manifests/apc-shelf.toml --data-root captures
+    """
+    set_places(data_root, out)
+    _build(manifest, workers)
+
+
+def clean(
+    manifests: Annotated[
+        list[Path], typer.Argument(help="manifests whose outputs stay", metavar="MANIFEST...")
+    ],
+    data_root: DataRoot = None,
+    out: Out = None,
+) -> None:
+    """Remove outputs of these manifests' datasets that none of the manifests refers to any more.
+
+    Example: bodytruth clean manifests/demo.toml
+    """
+    from tasks.console import print_line
+    from tasks.keeping import clean_outputs
+
+    set_places(data_root, out)
+    removed, freed = clean_outputs([loaded(manifest) for manifest in manifests])
+    for path in removed:
+        print_line(f"removed {path}")
+    print_line(f"{len(removed)} folders removed, {freed / 1e6:.1f} MB freed")
+
+
+def _build(manifest: Path, workers: int | None) -> None:
+    from tasks.building import build as run_build
+    from tasks.console import BuildProgress
+    from tasks.summing_up import print_summary
+
+    if workers is not None:
+        os.environ["BODYTRUTH_WORKERS"] = str(workers)
+    path = loaded(manifest)
+    with BuildProgress() as progress:
+        result = run_build(
+            path, planned=progress.planned, progress=progress.working, finished=progress.finished
+        )
+    print_summary(path, result)
+    raise typer.Exit(result.exit_code)
