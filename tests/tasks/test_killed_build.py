@@ -52,16 +52,35 @@ def undisturbed(forge, tmp_path_factory):
     return folder, manifest, time.monotonic() - started, data_bytes(folder / "out")
 
 
-def kill_and_finish(undisturbed, tmp_path, share: float) -> bool:
-    """Kill a fresh build after a share of the undisturbed time, build again, compare; True if inside a write."""
-    folder, manifest, seconds, expected = undisturbed
-    place = tmp_path / f"killed-{share:.3f}"
+def after(seconds: float):
+    """Wait for a moment in time."""
+    return lambda place: time.sleep(seconds)
+
+
+def inside_write(number: int):
+    """Wait until a stage has begun to write for the number-th time, and a little more."""
+
+    def wait(place: Path) -> None:
+        seen: set[str] = set()
+        deadline = time.monotonic() + 60
+        while len(seen) < number and time.monotonic() < deadline:
+            seen |= {path.name for path in place.glob("out/*/stages/*/*/*.part-*")}
+            seen |= {path.name for path in place.glob("out/*/versions/**/*.part-*")}
+            time.sleep(0.001)
+        time.sleep(0.002 * (number % 4))
+
+    return wait
+
+
+def kill_and_finish(undisturbed, place, wait) -> bool:
+    """Kill a fresh build at some moment, build again, compare; True if the kill came inside a write."""
+    folder, manifest, _, expected = undisturbed
     place.mkdir()
     own = place / manifest.name
     own.write_text(manifest.read_text())
     mark = uuid.uuid4().hex
     build = start(own, folder / "raw", mark)
-    time.sleep(share * seconds)
+    wait(place)
     build.send_signal(signal.SIGKILL)
     build.wait()
     deadline = time.monotonic() + 10
@@ -76,12 +95,17 @@ def kill_and_finish(undisturbed, tmp_path, share: float) -> bool:
 
 
 @pytest.mark.timeout(120)
-def test_build_killed_in_the_middle_ends_in_the_same_bytes(undisturbed, tmp_path):
-    kill_and_finish(undisturbed, tmp_path, 0.55)
+def test_build_killed_inside_a_write_ends_in_the_same_bytes(undisturbed, tmp_path):
+    assert kill_and_finish(undisturbed, tmp_path / "killed", inside_write(6))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_build_killed_at_any_of_24_moments_ends_in_the_same_bytes(undisturbed, tmp_path):
-    inside = [kill_and_finish(undisturbed, tmp_path, (moment + 0.5) / 24) for moment in range(24)]
-    assert sum(inside) > 12, f"most moments must lie inside a stage's write, {sum(inside)} of 24 do"
+def test_build_killed_at_any_of_26_moments_ends_in_the_same_bytes(undisturbed, tmp_path):
+    seconds = undisturbed[2]
+    moments = [
+        inside_write(number) for number in range(1, 15)
+    ]  # every stage of both captures, shards, report
+    moments += [after((moment + 0.5) / 12 * seconds) for moment in range(12)]
+    inside = [kill_and_finish(undisturbed, tmp_path / f"{i}", wait) for i, wait in enumerate(moments)]
+    assert sum(inside) > len(inside) / 2, f"most must lie inside a stage's write, {sum(inside)} do"
