@@ -201,6 +201,14 @@ FIELDS: dict[str, Field] = {
         doc="median angle between normal and the true surface's, where both stand",
         shard=False,
     ),
+    # added by `shards` itself
+    "row_crc32": Field(
+        shape="F",
+        dtype="uint32",
+        unit="1",
+        doc="crc32 of each other field of the sample, as attribute `columns` lists them: "
+        "of the values in C order, little-endian, texts in UTF-8",
+    ),
 }
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import InputError, ManifestError
 from pipeline.settings import StagesSettings
 from pipeline.toml_tables import Table, read_tables
 
-Format = Literal["7scenes", "rgbd-folder", "simulated"]
+Format = Literal["7scenes", "rgbd-folder", "tang2019", "simulated"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 DATA_ROOT_VARIABLE = "BODYTRUTH_DATA_ROOT"
 OUT_VARIABLE = "BODYTRUTH_OUT"
@@ -38,7 +38,10 @@ class CaptureTable(Table):
     subject: str | None = Field(None, description="the person; the id when absent")
     format: Format
     path: str | None = Field(None, description="folder of the capture, relative to data_root")
-    role: Literal["static"] = Field("static", description="static: still subject, moving camera; is fused")
+    role: Literal["static", "fused"] = Field(
+        "static",
+        description="static: still subject, moving camera; is fused | fused: its depth is ground truth already",
+    )
     frames: str | tuple[int, ...] | None = Field(
         None, description="start:stop:step over the frames in order, or a list of frame numbers"
     )

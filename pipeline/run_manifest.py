@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.checksums import describe_file
 from pipeline.errors import ManifestError
@@ -23,6 +31,15 @@ WEIGHTS = "model.safetensors"
 
 Split = Literal["train", "val", "test"]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _rising(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1]:
+        raise ValueError("must be a pair of a lowest value above 0 and a highest")
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -61,6 +78,14 @@ class SubsetTable(Table):
         return quality
 
 
+class AugmentationTable(Table):
+    """[data.augmentation]: what may happen to a training sample; nothing does without this table."""
+
+    flip: float = Field(0.0, ge=0, le=1, description="probability of the mirrored sample")
+    scale: Range = Field((1.0, 1.0), description="least and greatest factor of the focal length")
+    gain: Range = Field((0.6, 1.4), description="least and greatest factor of each colour channel")
+
+
 class DataTable(Table):
     """[data]"""
 
@@ -73,6 +98,7 @@ class DataTable(Table):
     train_split: Split = "train"
     val_split: Split = "val"
     subset: SubsetTable = SubsetTable()
+    augmentation: AugmentationTable | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -222,7 +248,8 @@ def resolve(manifest: RunManifest, out: Path) -> dict[str, Any]:
             "datasets": [_source(manifest.path, each, out) for each in mix],
             "train_split": data.train_split,
             "val_split": data.val_split,
-            "subset": data.subset.model_dump(mode="json", exclude_defaults=True),
+            "subset": data.subset.model_dump(mode="json"),
+            "augmentation": data.augmentation and data.augmentation.model_dump(mode="json"),
         },
         **training,
         "accept_fingerprints": [],

@@ -34,6 +34,9 @@ class IngestSettings(Settings):
     min_valid_share: Share = Field(
         0.02, description="a frame whose depth is valid on a smaller share is quarantined"
     )
+    tang2019_shift_px: int = Field(
+        3, description="format tang2019: its depth is moved right by this much, onto its image"
+    )
 
 
 class ForegroundSettings(Settings):
@@ -83,6 +86,16 @@ class RenderSettings(Settings):
     )
 
 
+class AdoptSettings(Settings):
+    """Depth that is ground truth already, where `role` is fused."""
+
+    erode_px: Annotated[int, Field(ge=0)] = Field(
+        1, description="rings of pixels taken off the outline, where interpolation has mixed depths"
+    )
+    max_from_median_m: PositiveFloat = Field(1.0, description="farther depth is no part of the person")
+    min_mask_px: PositiveInt = Field(500, description="a frame with less trusted depth is quarantined")
+
+
 class LayersSettings(Settings):
     """Zero-median depth and its bilateral base and detail (Tang 2019, eq. 1)."""
 
@@ -126,6 +139,7 @@ class StagesSettings(Settings):
     foreground: ForegroundSettings = ForegroundSettings()
     fuse: FuseSettings = FuseSettings()
     render: RenderSettings = RenderSettings()
+    adopt: AdoptSettings = AdoptSettings()
     layers: LayersSettings = LayersSettings()
     normals: NormalsSettings = NormalsSettings()
     truth: TruthSettings = TruthSettings()

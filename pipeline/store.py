@@ -2,20 +2,26 @@
 
 import contextlib
 import io
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.chunks import Chunks, chunks_of
 from pipeline.errors import DamagedError, StageError
 from pipeline.fields import FIELDS, check_fields
 
-SCHEMA = "1.0"  # major: rebuild all data; minor: a field was added
+SCHEMA = "1.1"  # major: rebuild all data; minor: a field was added
+ROW_CHECKSUMS = "row_crc32"
 LARGE_BYTES = 4096  # samples below this are stored plainly: a filter would cost more than it saves
+
+
+Filter = Literal["lz4", "gzip", "none"]
 
 
 class FrameWriter:
@@ -26,10 +32,19 @@ class FrameWriter:
     Args:
         path: must not exist yet.
         attributes: texts and numbers for the file's root.
+        row_checksums: whether each sample carries the checksums of its fields, as field `row_crc32`.
+        filter: of the large fields; "lz4" needs hdf5plugin to read, the others come with HDF5.
     """
 
-    def __init__(self, path: Path, attributes: Mapping[str, str | int | float]) -> None:
-        self._path = path
+    def __init__(
+        self,
+        path: Path,
+        attributes: Mapping[str, str | int | float],
+        *,
+        row_checksums: bool = False,
+        filter: Filter = "lz4",
+    ) -> None:
+        self._path, self._row_checksums, self._filter = path, row_checksums, filter
         self._disk = _Disk(path, "x+")
         self._file = h5py.File(self._disk, "w")
         self._file.attrs["schema"] = SCHEMA
@@ -40,10 +55,15 @@ class FrameWriter:
     def append(self, sample: Mapping[str, Any]) -> None:
         """Add one sample {field: value without the leading axis}; all samples hold the same fields."""
         arrays = {name: _with_leading_axis(name, sample[name]) for name in sorted(sample)}
+        if self._row_checksums:
+            sums = [row_crc32(name, array[0]) for name, array in arrays.items()]
+            arrays[ROW_CHECKSUMS] = np.array([sums], np.uint32)
         check_fields(arrays, where=f"{self._path}, sample {self.samples}")
         if self.samples == 0:
             for name, array in arrays.items():
                 self._create(name, array)
+            if self._row_checksums:
+                self._file[ROW_CHECKSUMS].attrs["columns"] = ",".join(list(arrays)[:-1])
         elif set(arrays) != set(self._file):
             raise ValueError(
                 f"{self._path}: samples must hold {sorted(self._file)}, one holds {sorted(arrays)}"
@@ -96,8 +116,6 @@ class FrameWriter:
                 self._disk.close()
 
     def _create(self, name: str, array: NDArray[Any]) -> None:
-        import hdf5plugin
-
         field = FIELDS[name]
         dtype = h5py.string_dtype() if field.dtype == "str" else array.dtype
         large = field.dtype != "str" and array.nbytes >= LARGE_BYTES
@@ -107,11 +125,27 @@ class FrameWriter:
             maxshape=(None, *array.shape[1:]),
             chunks=array.shape if large else (1024, *array.shape[1:]),
             dtype=dtype,
-            **(hdf5plugin.LZ4() if large else {}),
+            **(_filter_settings(self._filter) if large else {}),
         )
         for key, text in (("unit", field.unit), ("frame", field.frame), ("invalid", field.invalid)):
             dataset.attrs[key] = text
         dataset.attrs["doc"] = field.doc
+
+
+def row_crc32(name: str, value: Any) -> int:
+    """Checksum of one field of one sample, whatever filter it is stored through."""
+    if FIELDS[name].dtype == "str":
+        return zlib.crc32(str(value).encode())
+    little = np.asarray(value).astype(np.dtype(FIELDS[name].dtype).newbyteorder("<"), order="C", copy=False)
+    return zlib.crc32(little.data)
+
+
+def _filter_settings(filter: Filter) -> dict[str, Any]:
+    if filter == "lz4":
+        import hdf5plugin
+
+        return dict(hdf5plugin.LZ4())
+    return {"compression": "gzip", "compression_opts": 1} if filter == "gzip" else {}
 
 
 class _Disk(io.FileIO):
@@ -155,11 +189,14 @@ class FrameReader:
             import hdf5plugin  # noqa: F401  registers the filters; plain shards are read without it
         self._path = path
         # Sealed files never change: no lock is needed, and network file systems often refuse one.
-        self._file = h5py.File(path, "r", locking=False)
+        # A sample is read once an epoch, so a cache of chunks would only copy it once more.
+        self._file = h5py.File(path, "r", locking=False, rdcc_nbytes=0)
         if str(self._file.attrs.get("schema", "")).split(".")[0] != SCHEMA.split(".")[0]:
             found = self._file.attrs.get("schema", "none")
             raise ValueError(f"{path}: schema must be {SCHEMA}, is {found}. Build it again.")
         self._datasets = {name: self._file[name] for name in self._file}
+        self._chunks: dict[str, Chunks | None] = {}
+        self._sums: dict[str, NDArray[np.uint32]] | None = None
 
     def __len__(self) -> int:
         return int(self._file.attrs["samples"])
@@ -181,6 +218,22 @@ class FrameReader:
         """One sample of the named fields."""
         return {name: self._value(name, index) for name in names}
 
+    def check_row(self, index: int, values: Mapping[str, Any]) -> None:
+        """Hold fields of one sample, as `row` gave them, against their checksums.
+
+        Raises:
+            DamagedError: with file, row and field, when a value is not the one that was written.
+            StageError: when the file was written without checksums.
+        """
+        if self._sums is None:
+            self._sums = self._checksums()
+        for name, value in values.items():
+            if name in self._sums and row_crc32(name, value) != self._sums[name][index]:
+                raise DamagedError(
+                    f"{self._path}: {name}, row {index} must have crc32 {self._sums[name][index]:08x}, has "
+                    f"{row_crc32(name, value):08x}: the file is damaged. Run `bodytruth verify`, then build again."
+                )
+
     def rows(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         for index in range(len(self)):
             yield self.row(index, names)
@@ -194,6 +247,14 @@ class FrameReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _checksums(self) -> dict[str, NDArray[np.uint32]]:
+        if ROW_CHECKSUMS not in self._datasets:
+            raise StageError(
+                f"{self._path}: must hold {ROW_CHECKSUMS} for its rows to be verified, does not. Build it again."
+            )
+        columns = str(self._datasets[ROW_CHECKSUMS].attrs["columns"]).split(",")
+        return dict(zip(columns, self.column(ROW_CHECKSUMS).T, strict=True))
+
     def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self._datasets:
             raise KeyError(f"{self._path} lacks {name!r}; it holds {', '.join(self.fields)}.")
@@ -201,7 +262,13 @@ class FrameReader:
 
     def _value(self, name: str, index: int) -> Any:
         dataset = self._dataset(name)
+        if name not in self._chunks:
+            self._chunks[name] = chunks_of(dataset, self._file.id.get_vfd_handle())
+        chunks = self._chunks[name]
         try:
+            sample = None if chunks is None else chunks.read(index)
+            if sample is not None:
+                return sample
             return dataset.asstr()[index] if FIELDS[name].dtype == "str" else dataset[index]
         except OSError as error:
             raise DamagedError(

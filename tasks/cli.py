@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from pipeline.errors import BodytruthError
-from tasks import making_verbs, reading_verbs
+from tasks import making_verbs, reading_verbs, training_verbs
 
 EXAMPLES = """Turns raw depth-camera captures of people into checked ground truth in HDF5 shards.
 
@@ -51,6 +51,10 @@ for _verb in (
     reading_verbs.report,
     reading_verbs.verify,
     making_verbs.clean,
+    reading_verbs.export,
+    training_verbs.train,
+    training_verbs.evaluate,
+    training_verbs.predict,
     reading_verbs.bench,
 ):
     app.command()(_verb)

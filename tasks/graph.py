@@ -13,17 +13,9 @@ import luigi
 
 from pipeline.errors import StageError
 from pipeline.sealing import PART_MARK, fsync_folder
-from tasks.foreground import Foreground
-from tasks.fuse import Fuse
-from tasks.ingest import Ingest
-from tasks.layers import Layers
 from tasks.make_report import MakeReport
-from tasks.normals import Normals
-from tasks.render import Render
-from tasks.shards import Shards
-from tasks.simulate import Simulate
+from tasks.shards import Shards, stages_of
 from tasks.stage import CaptureStage, SealedTask
-from tasks.truth import Truth
 
 CURRENT = "current"
 FIXED_LINKS = ("dataset.json", "shards", "report")  # each points through `current`
@@ -72,15 +64,7 @@ class Dataset(luigi.Task):
 
 def capture_stages(manifest: str, capture: str) -> list[CaptureStage]:
     """All stages of one capture, each after what it stands on."""
-    stages: list[type[CaptureStage]] = [Ingest, Foreground, Fuse, Render, Layers, Normals]
-    made = [stage(manifest=manifest, capture=capture) for stage in stages]
-    if made[0].table().format == "simulated":
-        made = [
-            Simulate(manifest=manifest, capture=capture),
-            *made,
-            Truth(manifest=manifest, capture=capture),
-        ]
-    return made
+    return [stage(manifest=manifest, capture=capture) for stage in stages_of(manifest, capture)]
 
 
 def all_tasks(manifest: str) -> Iterator[SealedTask]:

@@ -1,5 +1,6 @@
 """Raw capture to checked frames."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 from pipeline.cameras import nearest_rigid
 from pipeline.captures.capture import Capture, Frame
 from pipeline.captures.opening import open_capture
+from pipeline.captures.tang2019 import shifted
 from pipeline.errors import InputError, StageError
 from pipeline.manifest import CaptureTable, select_frames
 from pipeline.quality import QuarantineRow
+from pipeline.settings import IngestSettings
 from pipeline.simulation.writer import SIMULATED_FILES
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
@@ -41,7 +44,7 @@ class Ingest(CaptureStage):
         rounding = 0.0
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
             for done, number in enumerate(frames):
-                frame = self._read(capture, number, inputs.manifest.stages.ingest.min_valid_share, rows)
+                frame = self._read(capture, number, inputs.manifest.stages.ingest, rows)
                 if frame is not None:
                     sample = _sample(frame)
                     correction = np.abs(sample["world_from_cam"] - frame.world_from_cam).max()
@@ -61,7 +64,7 @@ class Ingest(CaptureStage):
         return StageResult(samples=kept, stats=stats, quarantine=rows)
 
     def _read(
-        self, capture: Capture, number: int, min_valid_share: float, rows: list[QuarantineRow]
+        self, capture: Capture, number: int, settings: IngestSettings, rows: list[QuarantineRow]
     ) -> Frame | None:
         try:
             frame = capture.read(number)
@@ -69,13 +72,16 @@ class Ingest(CaptureStage):
             message = without_places(str(error), self.loaded(), self.capture)
             rows.append(self._row(number, error.reason, message))
             return None
+        if self.table().format == "tang2019":
+            frame = replace(frame, depth_m=shifted(frame.depth_m, settings.tang2019_shift_px))
         share = float(np.count_nonzero(frame.depth_m) / frame.depth_m.size)
-        if share < min_valid_share:
+        least = settings.min_valid_share
+        if share < least:
             message = (
-                f"capture {self.capture}, frame {number}: at least {min_valid_share:.1%} of the depth pixels "
+                f"capture {self.capture}, frame {number}: at least {least:.1%} of the depth pixels "
                 f"must be valid, {share:.1%} are. Left out; lower stages.ingest.min_valid_share to keep it."
             )
-            rows.append(self._row(number, "too-little-depth", message, value=share, limit=min_valid_share))
+            rows.append(self._row(number, "too-little-depth", message, value=share, limit=least))
             return None
         return frame
 

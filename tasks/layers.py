@@ -9,8 +9,8 @@ from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
-from tasks.render import Render
 from tasks.stage import CaptureStage, SealedTask
+from tasks.surface import surface_of
 
 
 class Layers(CaptureStage):
@@ -19,11 +19,12 @@ class Layers(CaptureStage):
     NAME = "layers"
 
     def upstream(self) -> dict[str, SealedTask]:
-        return {"render": self.sibling(Render)}
+        surface = surface_of(self)
+        return {surface.NAME: surface}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.layers
-        frames = inputs.joined({"render": ("depth_m", "mask")})
+        frames = inputs.joined({surface_of(self).NAME: ("depth_m", "mask")})
         spread = Spread(low=0.0, high=1.0, bins=10_000)
         signed = Spread(low=-1.0, high=1.0, bins=2)
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:

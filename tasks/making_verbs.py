@@ -11,14 +11,27 @@ from tasks.options import DataRoot, Json, ManifestArgument, Out, Rehash, Workers
 
 
 def demo(out: Out = None, workers: Workers = None) -> None:
-    """Build the embedded simulated dataset through every stage and say where its report lies.
+    """Build the embedded simulated dataset through every stage, train and score a small network on it.
 
     Example: bodytruth demo --out out
     """
     import tasks
+    from tasks.console import print_line
+    from tasks.summing_up import shown
+    from tasks.training_verbs import run_training, write_run
 
     set_places(None, out)
-    _build(Path(tasks.__file__).parents[1] / "manifests" / "demo.toml", workers)
+    manifests = Path(tasks.__file__).parents[1] / "manifests"
+    code = _build(manifests / "demo.toml", workers)
+    if code == 0:
+        run = write_run(manifests / "train-depth-net-demo.toml")
+        code = run_training("train", str(run)) or run_training("evaluate", str(run.parent))
+        if code == 0:
+            folder = run.parents[3] / "demo"
+            print_line((run.parent / "evaluation" / "table.md").read_text())
+            print_line(f"scores: {shown(run.parent / 'evaluation')}")
+            print_line(f"report: {shown(folder / 'report' / 'index.html')}")
+    raise typer.Exit(code)
 
 
 def check(
@@ -81,7 +94,7 @@ def build(
     Example: bodytruth build manifests/apc-shelf.toml --data-root captures
     """
     set_places(data_root, out)
-    _build(manifest, workers)
+    raise typer.Exit(_build(manifest, workers))
 
 
 def clean(
@@ -105,7 +118,7 @@ def clean(
     print_line(f"{len(removed)} folders removed, {freed / 1e6:.1f} MB freed")
 
 
-def _build(manifest: Path, workers: int | None) -> None:
+def _build(manifest: Path, workers: int | None) -> int:
     from tasks.building import build as run_build
     from tasks.console import BuildProgress
     from tasks.summing_up import print_summary
@@ -118,4 +131,4 @@ def _build(manifest: Path, workers: int | None) -> None:
             path, planned=progress.planned, progress=progress.working, finished=progress.finished
         )
     print_summary(path, result)
-    raise typer.Exit(result.exit_code)
+    return result.exit_code

@@ -12,6 +12,7 @@ from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.render import Render
 from tasks.stage import CaptureStage, SealedTask
+from tasks.surface import surface_of
 
 
 class Normals(CaptureStage):
@@ -20,11 +21,14 @@ class Normals(CaptureStage):
     NAME = "normals"
 
     def upstream(self) -> dict[str, SealedTask]:
-        return {"render": self.sibling(Render)}
+        surface = surface_of(self)
+        return {surface.NAME: surface}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.normals
-        frames = inputs.joined({"render": ("depth_m", "mask", "normal_rendered", "K")})
+        surface = surface_of(self).NAME
+        rendered = ("normal_rendered",) if surface == Render.NAME else ()
+        frames = inputs.joined({surface: ("depth_m", "mask", "K", *rendered)})
         angles = Spread(low=0.0, high=np.pi, bins=3600)
         fitted = masked = 0
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
@@ -39,14 +43,14 @@ class Normals(CaptureStage):
                 writer.append(
                     {"frame": np.int32(row["frame"]), "normal": normal, "normal_residual_m": residual_m}
                 )
-                both = normal.any(axis=-1) & row["normal_rendered"].any(axis=-1)
-                angles.add(angle_rad(normal[both], row["normal_rendered"][both]))
+                if rendered:
+                    both = normal.any(axis=-1) & row["normal_rendered"].any(axis=-1)
+                    angles.add(angle_rad(normal[both], row["normal_rendered"][both]))
                 fitted += int(np.count_nonzero(normal.any(axis=-1)))
                 masked += int(np.count_nonzero(row["mask"]))
                 progress(done + 1, len(frames))
-        stats = {
-            "fitted against rendered normals, median": figure(angles.quantile(0.5), "rad"),
-            "fitted against rendered normals, p90": figure(angles.quantile(0.9), "rad"),
-            "pixels with a normal": figure(fitted / masked, "1"),
-        }
+        stats = {"pixels with a normal": figure(fitted / masked, "1")}
+        if rendered:
+            stats["fitted against rendered normals, median"] = figure(angles.quantile(0.5), "rad")
+            stats["fitted against rendered normals, p90"] = figure(angles.quantile(0.9), "rad")
         return StageResult(samples=len(frames), stats=stats)

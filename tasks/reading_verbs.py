@@ -1,12 +1,15 @@
 """The verbs that show what is built; they change nothing but marks of damage."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline.errors import DamagedError
 from tasks.options import DataRoot, Json, ManifestArgument, Out, loaded, set_places
+
+ExportFormat = Literal["shards", "tar", "npz"]
+ExportFilter = Literal["gzip", "none"]
 
 
 def status(
@@ -145,3 +148,22 @@ def bench(
         [f"{row[key]:.3g}" if isinstance(row[key], float) else row[key] for key in columns] for row in rows
     ]
     print_table(columns, shown)
+
+
+def export(
+    dataset: Annotated[Path, typer.Argument(help="a built dataset's folder", metavar="DATASET")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="new folder for what is exported")],
+    format: Annotated[
+        ExportFormat, typer.Option("--format", help="plain shards, WebDataset tar, npz")
+    ] = "shards",
+    filter: Annotated[ExportFilter, typer.Option("--filter", help="of plain shards")] = "gzip",
+) -> None:
+    """Write a dataset in a form that other tools read without ours.
+
+    Example: bodytruth export out/demo -o exported --format tar
+    """
+    from pipeline.export import export_dataset
+    from tasks.console import print_line
+
+    export_dataset(dataset, out, format=format, filter=filter)
+    print_line(f"exported: {out}")

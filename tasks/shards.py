@@ -16,7 +16,9 @@ from pipeline.fingerprints import fingerprint
 from pipeline.quality import quarantine_rows
 from pipeline.sealing import read_record
 from pipeline.shards import INDEX, generator, link_capture, pack_capture, read_index
-from pipeline.store import SCHEMA
+from pipeline.store import ROW_CHECKSUMS, SCHEMA
+from tasks.adopt import Adopt
+from tasks.context import manifest_of
 from tasks.foreground import Foreground
 from tasks.fuse import Fuse
 from tasks.ingest import Ingest
@@ -33,6 +35,7 @@ PACKED: dict[str, tuple[str, ...]] = {
     "foreground": ("image", "depth_raw_m", "K", "world_from_cam", "timestamp_s"),
     "fuse": ("fused_residual_m", "fused_coverage"),
     "render": ("depth_m", "mask"),
+    "adopt": ("depth_m", "mask", "fused_residual_m", "fused_coverage"),
     "layers": ("depth_median_m", "base_m", "detail_m"),
     "normals": ("normal", "normal_residual_m"),
 }
@@ -45,18 +48,24 @@ LICENCES = {
 }
 
 
+def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
+    """The stages that a capture goes through, each after what it stands on."""
+    table = manifest_of(manifest).captures[capture]
+    surface: list[type[CaptureStage]] = [Adopt] if table.role == "fused" else [Fuse, Render]
+    stages: list[type[CaptureStage]] = [Ingest, Foreground, *surface, Layers, Normals]
+    return [Simulate, *stages, Truth] if table.format == "simulated" else stages
+
+
 class Shards(SealedTask):
     """Packs what every capture gave; a capture that was found unfit is listed, not packed."""
 
     NAME = "shards"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
         made: dict[str, SealedTask] = {}
-        for capture, table in self.loaded().captures.items():
-            stages: list[type[CaptureStage]] = [Ingest, Foreground, Fuse, Render, Layers, Normals]
-            if table.format == "simulated":
-                stages += [Simulate, Truth]
-            for stage in stages:
+        for capture in self.loaded().captures:
+            for stage in stages_of(self.manifest, capture):
                 made[f"{stage.NAME}/{capture}"] = stage(manifest=self.manifest, capture=capture)
         return made
 
@@ -121,9 +130,10 @@ def _pack(
     earlier: dict[str, tuple[Path, list[dict[str, Any]]]],
 ) -> list[dict[str, Any]]:
     table = inputs.manifest.captures[capture]
-    upstream = {stage: inputs.stage_record(f"{stage}/{capture}")["fingerprint"] for stage in PACKED}
+    taken = {stage: fields for stage, fields in PACKED.items() if inputs.has(f"{stage}/{capture}")}
+    upstream = {stage: inputs.stage_record(f"{stage}/{capture}")["fingerprint"] for stage in taken}
     shard_bytes = inputs.manifest.stages.shards.shard_bytes
-    packed = {"schema": SCHEMA, "fields": PACKED, "shard_bytes": shard_bytes, "generator": generator()}
+    packed = {"schema": SCHEMA, "fields": taken, "shard_bytes": shard_bytes, "generator": generator()}
     named = {"capture": capture, "subject": table.subject}
     print_of_all = fingerprint({**packed, **named, "upstream": upstream})
     names = iter(next_name, None)
@@ -132,7 +142,7 @@ def _pack(
         linked = link_capture(before, version, folder, names)
         if linked is not None:
             return linked
-    packed_fields = {f"{stage}/{capture}": fields for stage, fields in PACKED.items()}
+    packed_fields = {f"{stage}/{capture}": fields for stage, fields in taken.items()}
     with inputs.joined(packed_fields) as joined:
         samples = (
             {**row, "frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
@@ -181,6 +191,8 @@ def _capture_entry(
     facts = table.model_dump(
         mode="json", include={"subject", "split", "role", "format", "foreground", "pose", "outfit"}
     )
+    # Nothing is published of the camera of these maps: any figure that needs K stands on an assumption.
+    facts["K_source"] = "assumed" if table.format == "tang2019" else "calibration"
     stats = {name: stat for record in records.values() for name, stat in record["stats"].items()}
     return {
         **facts,
@@ -207,7 +219,10 @@ def _index(
         if subject not in split["subjects"]:
             split["subjects"].append(subject)
     stages = {stage for entry in captures.values() for stage in entry["stages"]}
-    names = sorted({"frame", "capture", "subject"} | {name for fields in PACKED.values() for name in fields})
+    names = sorted(
+        {"frame", "capture", "subject", ROW_CHECKSUMS}
+        | {name for fields in PACKED.values() for name in fields}
+    )
     described = ("shape", "dtype", "unit", "frame", "invalid", "doc")
     fields = {name: {key: getattr(FIELDS[name], key) for key in described} for name in names}
     return {

@@ -202,7 +202,7 @@ def settings_rows(model: BaseModel) -> Iterator[tuple[str, str]]:
 
 def test_manifest_page_lists_every_setting_with_its_default() -> None:
     page = (DOCS / "manifest.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \| (.+?) \|", page, flags=re.MULTILINE))
+    listed = set(re.findall(r"^\| `([a-z_]+\.[a-z0-9_]+)` \| (.+?) \|", page, flags=re.MULTILINE))
     assert listed == set(settings_rows(StagesSettings()))
 
 

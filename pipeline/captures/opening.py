@@ -5,9 +5,10 @@ from pathlib import Path
 from pipeline.captures.capture import Capture
 from pipeline.captures.rgbd_folder import RgbdFiles, open_rgbd_folder
 from pipeline.captures.sevenscenes import open_sevenscenes
+from pipeline.captures.tang2019 import Tang2019
 from pipeline.errors import ManifestError
 
-FORMATS = ("7scenes", "rgbd-folder")
+FORMATS = ("7scenes", "rgbd-folder", "tang2019")
 
 
 def open_capture(path: Path, format: str, files: RgbdFiles | None) -> Capture:
@@ -25,4 +26,6 @@ def open_capture(path: Path, format: str, files: RgbdFiles | None) -> Capture:
     if (format == "rgbd-folder") != (files is not None):
         verb = "needs" if files is None else "takes no"
         raise ManifestError(f"{path}: format {format!r} {verb} `files` table. Correct the manifest.")
-    return open_sevenscenes(path) if files is None else open_rgbd_folder(path, files)
+    if files is not None:
+        return open_rgbd_folder(path, files)
+    return Tang2019(path) if format == "tang2019" else open_sevenscenes(path)

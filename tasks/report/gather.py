@@ -35,10 +35,11 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "foreground": ("image", "depth_raw_m"),
     "fuse": ("fused_residual_m", "fused_coverage"),
     "render": ("depth_m", "mask", "normal_rendered"),
+    "adopt": ("depth_m", "mask"),
     "layers": ("base_m", "detail_m"),
     "normals": ("normal",),
+    "truth": ("depth_truth_m", "truth_depth_error_m"),
 }
-SHOWN_WITH_TRUTH = {**SHOWN, "truth": ("depth_truth_m", "truth_depth_error_m")}
 VERSIONED = (
     "bodytruth",
     "bpy",
@@ -123,8 +124,8 @@ def _pictured(index: Mapping[str, Any], count: int) -> set[str]:
 
 
 def _frames(inputs: Inputs, capture: str) -> JoinedFrames:
-    fields = SHOWN_WITH_TRUTH if inputs.has(f"truth/{capture}") else SHOWN
-    return inputs.joined({f"{stage}/{capture}": names for stage, names in fields.items()})
+    taken = {f"{stage}/{capture}": names for stage, names in SHOWN.items()}
+    return inputs.joined({name: fields for name, fields in taken.items() if inputs.has(name)})
 
 
 def _look_through(frames: JoinedFrames) -> CaptureFindings:
@@ -134,13 +135,15 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
     for row in frames:
         mask = row["mask"]
         difference_m, _ = depth_difference(row["depth_m"], row["depth_raw_m"])
-        both = row["normal"].any(axis=-1) & row["normal_rendered"].any(axis=-1)
-        angles_rad = angle_rad(row["normal"][both], row["normal_rendered"][both])
-        found.spreads["fused − raw, on the crop"].add(1e3 * difference_m)
         found.spreads["detail"].add(1e3 * row["detail_m"][mask])
-        found.spreads["normals fitted − rendered"].add(np.degrees(angles_rad))
-        found.note("fused_residual_m", row["frame"], float(row["fused_residual_m"]))
-        found.note("normal_angle_rad", row["frame"], _median(angles_rad))
+        if "normal_rendered" in row:
+            both = row["normal"].any(axis=-1) & row["normal_rendered"].any(axis=-1)
+            angles_rad = angle_rad(row["normal"][both], row["normal_rendered"][both])
+            found.spreads["normals fitted − rendered"].add(np.degrees(angles_rad))
+            found.note("normal_angle_rad", row["frame"], _median(angles_rad))
+        if "fused_residual_m" in row:
+            found.spreads["fused − raw, on the crop"].add(1e3 * difference_m)
+            found.note("fused_residual_m", row["frame"], float(row["fused_residual_m"]))
         if "depth_truth_m" in row:
             error_m, _ = depth_difference(row["depth_m"], row["depth_truth_m"])
             found.spreads["fused − true"].add(1e3 * error_m)

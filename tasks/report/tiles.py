@@ -57,13 +57,18 @@ def _painters(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
         "base": (_layer("base_m"), _scale(LAYER_LIMITS_M["base_m"])),
         "detail": (_layer("detail_m"), _scale(LAYER_LIMITS_M["detail_m"])),
         "normals, fitted": (lambda row: Tile(image=_small(normal_picture(row["normal"], row["mask"]))), None),
-        "normals, rendered": (
+        "mask": (lambda row: Tile(image=_small(mask_picture(row["mask"]))), None),
+    }
+    if "fused_residual_m" in row:
+        painters["fused − raw"] = (
+            lambda row: _error(row["depth_m"], row["depth_raw_m"]),
+            _scale(ERROR_LIMIT_M),
+        )
+    if "normal_rendered" in row:
+        painters["normals, rendered"] = (
             lambda row: Tile(image=_small(normal_picture(row["normal_rendered"], row["mask"]))),
             None,
-        ),
-        "mask": (lambda row: Tile(image=_small(mask_picture(row["mask"]))), None),
-        "fused − raw": (lambda row: _error(row["depth_m"], row["depth_raw_m"]), _scale(ERROR_LIMIT_M)),
-    }
+        )
     if "depth_truth_m" in row:
         painters["fused − true"] = (
             lambda row: _error(row["depth_m"], row["depth_truth_m"]),

@@ -2,17 +2,26 @@ import json
 import os
 import pickle  # noqa: TID251  a spawned loader worker gets its reader this way
 
+import h5py
 import numpy as np
 import pytest
 
+import pipeline.shards
 from pipeline.errors import DamagedError, InputError
 from pipeline.shards import ShardReader, link_capture, pack_capture, read_index
+from pipeline.subsets import Subset
 
 
 def samples(count, size=64):
     rng = np.random.default_rng(0)
     for frame in range(count):
-        yield {"frame": np.int32(frame), "depth_m": rng.random((size, size), dtype=np.float32)}
+        yield {
+            "frame": np.int32(frame),
+            "capture": f"c{frame % 2}",
+            "subject": "zoë" if frame > 2 else "ann",
+            "fused_residual_m": np.float32([0.001, 0.004, -1, 0.002, 0.003][frame % 5]),
+            "depth_m": rng.random((size, size), dtype=np.float32),
+        }
 
 
 def dataset(folder, count=5, shard_bytes=40_000):
@@ -81,6 +90,69 @@ def test_missing_or_cut_shard_is_named_at_first_read(tmp_path):
         reader[0]
 
 
+def test_flipped_bit_is_found_where_rows_are_verified(tmp_path):
+    entries = dataset(tmp_path, shard_bytes=10**9)
+    path = tmp_path / entries[0]["path"]
+    with h5py.File(path) as file:
+        chunk = file["depth_m"].id.get_chunk_info(3)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset + chunk.size // 2] ^= 4
+    path.write_bytes(content)
+    reader = ShardReader(tmp_path, split="test", fields=["frame", "depth_m"], verify_rows=True)
+    assert [int(reader[index]["frame"]) for index in (0, 1, 2, 4)] == [0, 1, 2, 4]
+    with pytest.raises(
+        DamagedError, match=r"test-00000\.h5: depth_m, row 3 must have crc32 [0-9a-f]{8}, has"
+    ):
+        reader[3]
+    # Nothing of the damage is read here, and nothing is verified there.
+    assert ShardReader(tmp_path, split="test", fields=["frame"], verify_rows=True)[3]["frame"] == 3
+    assert ShardReader(tmp_path, split="test", fields=["depth_m"])[3]["depth_m"].shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("subset", "frames"),
+    [
+        (Subset(), [0, 1, 2, 3, 4]),
+        (Subset(subjects=["zoë"]), [3, 4]),
+        (Subset(captures=["c1"]), [1, 3]),
+        (Subset(subjects=["ann", "zoë"], captures=["c0", "nobody"]), [0, 2, 4]),
+        (Subset(quality={"fused_residual_m": (0, 0.0035)}), [0, 3, 4]),
+        (Subset(quality={"fused_residual_m": (-9, 9)}), [0, 1, 3, 4]),  # -1: there is no residual
+        (Subset(quality={"fused_residual_m": (0, 0.0035), "frame": (1, 3)}), [3]),
+    ],
+)
+def test_subset_leaves_the_samples_that_pass_all_of_it(tmp_path, subset, frames):
+    dataset(tmp_path)
+    reader = ShardReader(tmp_path, split="test", fields=["frame", "depth_m"], subset=subset)
+    everything = list(samples(5))
+    assert len(reader) == len(frames)
+    for index, frame in enumerate(frames):
+        assert reader[index]["frame"] == frame
+        np.testing.assert_array_equal(reader[index]["depth_m"], everything[frame]["depth_m"])
+
+
+def test_subset_of_nothing_or_by_no_number_is_refused(tmp_path):
+    dataset(tmp_path)
+    with pytest.raises(
+        InputError, match=r"subjects=\['bob'\].* must leave samples of split 'test', leaves none"
+    ):
+        ShardReader(tmp_path, split="test", fields=["frame"], subset=Subset(subjects=["bob"]))
+    for name in ("depth_m", "subject", "beauty", "truth_depth_error_m"):
+        with pytest.raises(InputError, match=f"one number a sample, names '{name}'"):
+            Subset(quality={name: (0, 1)})
+
+
+def test_no_more_shards_are_open_than_allowed(tmp_path, monkeypatch):
+    entries = dataset(tmp_path)
+    assert len(entries) > 2
+    monkeypatch.setattr(pipeline.shards, "OPEN_SHARDS", 2)
+    reader = ShardReader(tmp_path, split="test", fields=["frame"])
+    before = len(os.listdir("/proc/self/fd"))
+    for index in [0, 4, 2, 1, 0, 3, 4]:
+        assert reader[index]["frame"] == index
+        assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
 def test_wrong_questions_name_what_there_is(tmp_path):
     dataset(tmp_path)
     with pytest.raises(InputError, match="split must be one of test, is 'train'"):
@@ -95,7 +167,7 @@ def test_another_schema_major_is_refused(tmp_path):
     dataset(tmp_path)
     index = json.loads((tmp_path / "dataset.json").read_text())
     (tmp_path / "dataset.json").write_text(json.dumps({**index, "schema": "2.0"}))
-    with pytest.raises(InputError, match=r"schema must be 1\.0, is 2\.0"):
+    with pytest.raises(InputError, match=r"schema must be 1\.1, is 2\.0"):
         read_index(tmp_path)
 
 

@@ -13,7 +13,10 @@ from torch.utils.data import DataLoader
 
 from pipeline.errors import DamagedError, InputError
 from pipeline.shards import pack_capture
-from training.data import ShardDataset
+from pipeline.subsets import Subset
+from training.augment import Augmentation
+from training.data import ShardDataset, TrainingSamples
+from training.order import epoch_order, in_batches
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT, SIZE = 7, 48
@@ -83,7 +86,7 @@ def test_samples_are_tensors_of_the_stored_dtype_shape_and_value(dataset):
 
 @pytest.mark.parametrize(
     ("workers", "context"),
-    [(0, None), (2, "fork"), (2, "spawn")],
+    [(0, None), (2, "fork")],  # spawned workers take seconds to start: one test below has them
 )
 def test_loader_gives_every_sample_once_and_in_order(dataset, workers, context):
     samples = ShardDataset(dataset, split="train", fields=FIELDS)
@@ -139,6 +142,52 @@ def test_wrong_split_or_field_is_named(dataset):
         ShardDataset(dataset, split="val", fields=["frame"])
     with pytest.raises(InputError, match="normals are not"):
         ShardDataset(dataset, split="train", fields=["frame", "normals"])
+
+
+def mix(dataset: Path, augmentation: Augmentation | None) -> TrainingSamples:
+    """The whole split, and one person of it again as a second dataset."""
+    fields = ("frame", "image", "mask", "depth_m", "normal", "K")
+    whole = ShardDataset(dataset, split="train", fields=fields, verify_rows=True)
+    part = ShardDataset(dataset, split="train", fields=fields, subset=Subset(subjects=["zoë"]))
+    return TrainingSamples([whole, part], augmentation=augmentation, seed=7)
+
+
+def test_mix_numbers_its_datasets_one_after_the_other(dataset):
+    samples = mix(dataset, None)
+    assert samples.sizes == [COUNT, 3] and len(samples) == 10
+    frames = [int(samples[0, index]["frame"]) // 10 for index in range(10)]
+    assert frames == [*range(COUNT), 4, 5, 6]
+    assert [samples.place(index) for index in (0, 6, 7, 9)] == [(0, 0), (0, 6), (1, 0), (1, 2)]
+    for index in (-1, 10):
+        with pytest.raises(IndexError, match="below 10"):
+            samples[0, index]
+    assert_stored(samples[3, 8], 5, ("frame", "image", "mask", "depth_m", "normal", "K"))
+
+
+@pytest.mark.parametrize(("workers", "context", "ranks"), [(2, "fork", 2), (0, None, 2), (1, "spawn", 1)])
+def test_batches_are_the_same_whatever_workers_and_ranks(dataset, workers, context, ranks):
+    samples = mix(dataset, Augmentation(flip=0.5, scale=(0.8, 1.25)))
+    assert samples[2, 0] and samples[2, 9]  # handles of this process are open when the workers start
+    order = epoch_order(samples.sizes, seed=7, epoch=2, weights=[1, 2])
+    rows = in_batches(order, 2, ranks)
+    for rank in range(ranks):
+        # From the second batch on, as after a resume.
+        keys = [[(2, index) for index in row] for row in rows[rank::ranks][1:].tolist()]
+        loader = DataLoader(samples, batch_sampler=keys, num_workers=workers, multiprocessing_context=context)
+        found = list(loader)
+        assert len(found) == len(rows) // ranks - 1 > 0
+        for batch, key in zip(found, keys, strict=True):
+            alone = mix(dataset, Augmentation(flip=0.5, scale=(0.8, 1.25)))
+            for name, value in batch.items():
+                expected = torch.stack([alone[each][name] for each in key])
+                assert value.dtype == expected.dtype and torch.equal(value, expected), name
+
+
+def test_sample_is_augmented_otherwise_in_every_epoch_and_every_seed(dataset):
+    samples = mix(dataset, Augmentation())
+    images = [samples[epoch, 1]["image"] for epoch in (0, 1)]
+    assert not torch.equal(*images) and torch.equal(samples[1, 1]["image"], images[1])
+    assert images[0].dtype == torch.uint8 and torch.equal(samples[0, 1]["depth_m"], samples[1, 1]["depth_m"])
 
 
 BLOCKED = (

@@ -1,0 +1,81 @@
+"""Captures whose depth is ground truth already: the trusted pixels of the crop become the surface."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.adoption import trusted_mask
+from pipeline.errors import GateError
+from pipeline.quality import QuarantineRow
+from pipeline.spread import figure
+from pipeline.store import FrameWriter
+from tasks.foreground import Foreground
+from tasks.inputs import FRAMES_FILE, Inputs
+from tasks.job import Progress, StageResult
+from tasks.stage import CaptureStage, SealedTask
+
+
+class Adopt(CaptureStage):
+    """Takes the place of fusion and rendering where `role` is fused."""
+
+    NAME = "adopt"
+
+    def upstream(self) -> dict[str, SealedTask]:
+        return {"foreground": self.sibling(Foreground)}
+
+    def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
+        settings = inputs.manifest.stages.adopt
+        frames = inputs.joined({"foreground": ("depth_raw_m", "K")})
+        rows: list[QuarantineRow] = []
+        kept_px = valid_px = 0
+        with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
+            for done, row in enumerate(frames):
+                mask = trusted_mask(
+                    row["depth_raw_m"],
+                    erode_px=settings.erode_px,
+                    max_from_median_m=settings.max_from_median_m,
+                )
+                count_px = int(np.count_nonzero(mask))
+                if count_px < settings.min_mask_px:
+                    rows.append(self._too_little(int(row["frame"]), count_px, settings.min_mask_px))
+                else:
+                    kept_px += count_px
+                    valid_px += int(np.count_nonzero(row["depth_raw_m"]))
+                    writer.append(
+                        {
+                            "frame": np.int32(row["frame"]),
+                            "K": row["K"],
+                            "mask": mask,
+                            "depth_m": np.where(mask, row["depth_raw_m"], np.float32(0)),
+                            # There is nothing that this depth could be held against.
+                            "fused_residual_m": np.float32(-1),
+                            "fused_coverage": np.float32(-1),
+                        }
+                    )
+                progress(done + 1, len(frames))
+            samples = writer.samples
+        if samples == 0:
+            raise GateError(
+                rows[0].reason,
+                f"capture {self.capture}: at least one frame must hold {settings.min_mask_px} trusted px, none of "
+                f"{len(rows)} does. First: {rows[0].message}",
+                value=max(float(row.value or 0) for row in rows),
+                unit="px",
+                limit=float(settings.min_mask_px),
+                rows=rows,
+            )
+        stats = {"trusted share of the given depth": figure(kept_px / valid_px, "1")}
+        return StageResult(samples=samples, stats=stats, quarantine=rows)
+
+    def _too_little(self, frame: int, count_px: int, least_px: int) -> QuarantineRow:
+        return QuarantineRow(
+            capture=self.capture,
+            stage=self.NAME,
+            reason="too-little-depth",
+            message=f"capture {self.capture}, frame {frame}: the largest piece of depth must have {least_px} px after "
+            f"erosion, has {count_px} px. Left out; lower stages.adopt.min_mask_px or erode_px to keep it.",
+            frame=frame,
+            value=float(count_px),
+            unit="px",
+            limit=float(least_px),
+        )

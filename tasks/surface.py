@@ -1,0 +1,10 @@
+"""Where a capture's ground-truth depth comes from: rendered from the fused mesh, or adopted as it is."""
+
+from tasks.adopt import Adopt
+from tasks.render import Render
+from tasks.stage import CaptureStage
+
+
+def surface_of(stage: CaptureStage) -> CaptureStage:
+    """The stage that gives `depth_m` and `mask` for a stage's capture."""
+    return stage.sibling(Adopt if stage.table().role == "fused" else Render)

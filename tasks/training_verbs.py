@@ -1,0 +1,84 @@
+"""The verbs that train, score and use models. The work runs as `python -m training`, which needs none of this."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import StageError
+from tasks.options import Out, set_places
+
+TrainingManifest = Annotated[
+    Path, typer.Argument(help="training manifest (docs/training.md)", metavar="TRAINING_MANIFEST")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda")]
+
+
+def train(manifest: TrainingManifest, out: Out = None) -> None:
+    """Train a model, or go on where its run ended; RUN.json is all that another machine needs.
+
+    Example: bodytruth train manifests/train-depth-net-demo.toml
+    """
+    set_places(None, out)
+    raise typer.Exit(run_training("train", str(write_run(manifest))))
+
+
+def evaluate(
+    manifest: TrainingManifest,
+    out: Out = None,
+    split: Annotated[str, typer.Option("--split", help="train, val or test")] = "test",
+    device: Device = "auto",
+) -> None:
+    """Score a trained model beside the trivial predictors and the paper's own figures.
+
+    Example: bodytruth evaluate manifests/train-depth-net-demo.toml
+    """
+    set_places(None, out)
+    folder = write_run(manifest).parent
+    raise typer.Exit(run_training("evaluate", str(folder), "--split", split, "--device", device))
+
+
+def predict(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="folder of a run or of a checkpoint", metavar="CHECKPOINT")
+    ],
+    inputs: Annotated[list[Path], typer.Argument(help="pictures, films, folders", metavar="INPUT...")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder for what is predicted")],
+    device: Device = "auto",
+) -> None:
+    """Depth, normals, mesh and preview of pictures and films.
+
+    Example: bodytruth predict out/runs/depth-net/RUN photo.jpg -o predicted
+    """
+    words = [str(checkpoint), *(str(path) for path in inputs), "--out", str(out), "--device", device]
+    raise typer.Exit(run_training("predict", *words))
+
+
+def write_run(manifest: Path) -> Path:
+    """Resolve a training manifest to OUT/runs/MODEL/FINGERPRINT/RUN.json and return its path."""
+    from pipeline.manifest import OUT_VARIABLE
+    from pipeline.run_manifest import load_run_manifest, resolve
+    from training.run import parse_run
+
+    out = Path(os.environ.get(OUT_VARIABLE, "out")).resolve()
+    content = resolve(load_run_manifest(manifest), out)
+    path = parse_run(content, manifest.resolve()).folder / "RUN.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(".RUN.json.new")
+    fresh.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    os.replace(fresh, path)
+    return path
+
+
+def run_training(*words: str) -> int:
+    """Run `python -m training` in a process of its own and return its exit code."""
+    code = subprocess.run([sys.executable, "-m", "training", *words]).returncode
+    if code < 0:
+        raise StageError(
+            f"training: must run to its end, was killed by signal {-code}. Look at its last lines."
+        )
+    return code

@@ -1,0 +1,190 @@
+"""Augmented samples are true ones: of the mirrored person, or of another lens."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.cameras import backproject, project, transform
+from pipeline.fields import FIELDS
+from training.augment import KINDS, Augmentation, apply_gain, augment, flip, scale
+
+SIZE = 32
+# A camera whose principal point lies off the centre, so that a wrong cx shows.
+K = np.array([[40.0, 0, 13.5], [0, 42.0, 17.25], [0, 0, 1]])
+PLANE = np.array([0.3, -0.2, -0.9])  # its normal; not symmetric in anything
+ALL = Augmentation(flip=0.5, scale=(0.8, 1.25), gain=(0.6, 1.4))
+
+
+def sample() -> dict:
+    """A slanted plane at 2 m seen through a lopsided mask."""
+    normal = PLANE / np.linalg.norm(PLANE)
+    rays = backproject(np.ones((SIZE, SIZE)), K)
+    depth_m = (2 * normal[2]) / (rays @ normal)
+    v, u = np.mgrid[:SIZE, :SIZE]
+    mask = (u > 4) & (u < 25) & (v > 6) & (u + v < 44)
+    image = np.stack([7 * u, 3 * v, u + v], axis=-1).astype(np.uint8)
+    pose = np.eye(4)
+    pose[:3, :3] = [[0.6, 0, 0.8], [0, 1, 0], [-0.8, 0, 0.6]]
+    pose[:3, 3] = 1, 2, 3
+    shown_m = np.where(mask, depth_m, 0).astype(np.float32)
+    return {
+        "capture": "ann-left-1",
+        "image": image,
+        "mask": mask,
+        "depth_m": shown_m,
+        "depth_median_m": np.float32(2),
+        "base_m": np.where(mask, shown_m - 2, 0).astype(np.float32),
+        "normal": np.where(mask[..., None], normal, 0).astype(np.float32),
+        "K": K,
+        "world_from_cam": pose,
+    }
+
+
+def assert_same(a: dict, b: dict) -> None:
+    assert list(a) == list(b)
+    for name in a:
+        assert np.asarray(a[name]).dtype == np.asarray(b[name]).dtype, name
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def cloud(of: dict) -> np.ndarray:
+    return backproject(of["depth_m"].astype(np.float64), of["K"])[of["mask"]]
+
+
+def by_columns(points: np.ndarray) -> np.ndarray:
+    return points[np.lexsort(points.round(9).T)]
+
+
+def test_every_shard_field_says_how_it_flips():
+    # The checksums of rows are of what is stored; no model reads them.
+    assert set(KINDS) == {name for name, field in FIELDS.items() if field.shard} - {"row_crc32"}
+    pictures = {name for name in KINDS if FIELDS[name].shape.startswith("H W")}
+    assert pictures == {name for name, kind in KINDS.items() if kind in ("picture", "vectors")}
+
+
+def test_field_without_a_kind_is_refused():
+    with pytest.raises(ValueError, match="'joints' must have a kind"):
+        flip({**sample(), "joints": np.zeros((24, 3))})
+
+
+def test_flipping_twice_is_identity():
+    original = sample()
+    assert_same(flip(flip(original)), original)
+    assert (flip(original)["image"] != original["image"]).any()
+
+
+def test_flipped_point_cloud_is_the_mirrored_one():
+    mirrored = cloud(sample()) * [-1, 1, 1]
+    # Exact but for the last bits of (u - cx) / f.
+    np.testing.assert_allclose(by_columns(cloud(flip(sample()))), by_columns(mirrored), atol=1e-12)
+
+
+def test_flipped_world_is_the_mirrored_one_and_its_pose_still_rigid():
+    original, flipped = sample(), flip(sample())
+    world = transform(original["world_from_cam"], cloud(original)) * [-1, 1, 1]
+    found = transform(flipped["world_from_cam"], cloud(flipped))
+    np.testing.assert_allclose(by_columns(found), by_columns(world), atol=1e-12)
+    assert np.linalg.det(flipped["world_from_cam"]) == pytest.approx(1)
+
+
+def test_flipped_pixels_belong_together():
+    original, flipped = sample(), flip(sample())
+    for name in ("image", "mask", "depth_m", "base_m"):
+        np.testing.assert_array_equal(flipped[name][:, 3], original[name][:, SIZE - 4])
+    assert flipped["capture"] == "ann-left-1" and flipped["depth_median_m"] == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(flips=st.booleans(), factor=st.floats(0.7, 1.5))
+def test_normals_stay_those_of_the_depth(flips, factor):
+    changed = scale(flip(sample()) if flips else sample(), factor)
+    mask = changed["mask"]
+    points, normals = cloud(changed), changed["normal"][mask]
+    # A nearest pixel lies within half a source pixel of the ray: 1/80 of 2 m, times the plane's slope.
+    offsets_m = (points - points.mean(axis=0)) @ normals[0].astype(np.float64)
+    assert np.abs(offsets_m).max() < 0.5 * np.hypot(1 / 40, 1 / 42) * points[:, 2].max()
+    fitted = np.linalg.svd(points - points.mean(axis=0))[2][2]
+    # The offsets part along the plane, so a plane fitted to hundreds of them is good to a degree.
+    assert abs(fitted @ normals[0]) > np.cos(np.radians(1))
+    assert (normals * points).sum(axis=1).max() < 0
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(factor=st.floats(0.7, 1.5))
+def test_scaled_sample_is_the_same_surface_through_a_longer_lens(factor):
+    original, scaled = sample(), scale(sample(), factor)
+    assert {name: np.shape(value) for name, value in scaled.items()} == {
+        name: np.shape(value) for name, value in original.items()
+    }
+    assert set(np.unique(scaled["depth_m"])) <= set(np.unique(original["depth_m"]))
+    np.testing.assert_allclose(np.diag(scaled["K"])[:2], factor * np.diag(K)[:2])
+    v, u = np.nonzero(scaled["mask"])
+    pixels = project(backproject(np.ones((SIZE, SIZE)), scaled["K"])[v, u], K)
+    # Each new pixel took its value from the source pixel that its ray meets: at most half a pixel away. A ray
+    # that meets the line between two pixels may take either, as the last bit of the factor falls.
+    single = (np.abs(pixels + 0.5 - np.rint(pixels + 0.5)) > 1e-9).all(axis=1)
+    v, u, pixels = v[single], u[single], pixels[single]
+    u0, v0 = np.floor(pixels + 0.5).astype(int).T
+    np.testing.assert_array_equal(scaled["depth_m"][v, u], original["depth_m"][v0, u0])
+    np.testing.assert_array_equal(scaled["normal"][v, u], original["normal"][v0, u0])
+
+
+def test_centre_stays_and_the_border_that_comes_in_is_invalid():
+    smaller = scale(sample(), 0.5)
+    inside = slice(SIZE // 4, 3 * SIZE // 4)
+    for name in ("mask", "depth_m", "image", "normal"):
+        outside = smaller[name].copy()
+        outside[inside, inside] = 0
+        assert not outside.any(), name
+    centred = K.copy()
+    centred[:2, 2] = (SIZE - 1) / 2
+    assert (scale({**sample(), "K": centred}, 0.5)["K"][:2, 2] == (SIZE - 1) / 2).all()
+
+
+def test_gain_multiplies_and_clips():
+    image = np.array([[[0, 100, 200]]], np.uint8)
+    assert apply_gain(image, np.array([1.4, 0.6, 1.4])).tolist() == [[[0, 60, 255]]]
+
+
+def test_no_field_is_needed_that_the_model_does_not_read():
+    few = {name: sample()[name] for name in ("image", "mask")}
+    assert set(augment(few, ALL, seed=0, epoch=0, index=1)) == {"image", "mask"}
+    for change in (flip, lambda each: scale(each, 0.9)):
+        with pytest.raises(ValueError, match="K must come with a picture"):
+            change({"K": K})
+
+
+def test_draws_follow_from_seed_epoch_and_index_alone():
+    places = [(seed, epoch, index) for seed in (0, 1) for epoch in (0, 1) for index in (0, 1, 2)]
+    first = [draw(place) for place in places]
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        again = pool.map(draw, places[::-1])[::-1]
+    for one, other in zip(first, again, strict=True):
+        assert_same(one, other)
+    assert len({each["image"].tobytes() for each in first}) == len(places)
+
+
+def draw(place: tuple[int, int, int]) -> dict:
+    seed, epoch, index = place
+    return augment(sample(), ALL, seed=seed, epoch=epoch, index=index)
+
+
+def test_draws_fill_their_ranges():
+    original = sample()
+    drawn = [augment(original, ALL, seed=0, epoch=0, index=index) for index in range(300)]
+    factors = np.array([each["K"][0, 0] / K[0, 0] for each in drawn])
+    assert 0.8 <= factors.min() < 0.82 and 1.22 < factors.max() <= 1.25
+    mirrored = np.mean([each["normal"].sum(axis=(0, 1))[0] < 0 for each in drawn])
+    assert 0.4 < mirrored < 0.6  # 300 throws of a fair coin: 0.5 +- 0.03
+    untouched = augment(original, Augmentation(gain=(1, 1)), seed=0, epoch=0, index=0)
+    assert_same(untouched, original)
+
+
+@pytest.mark.parametrize("wrong", [{"flip": 1.5}, {"scale": (0, 1)}, {"gain": (1.4, 0.6)}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)

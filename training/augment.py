@@ -1,0 +1,149 @@
+"""Augmentation that leaves every field of a sample true: the mirrored person, another focal length, other light.
+
+What is drawn depends on seed, epoch and sample number alone, so that any worker of any rank draws the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cameras import crop_resize
+from pipeline.seeds import stream
+
+MIRROR_X = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+# What a field is when the camera's x axis is mirrored or its focal length changes. A field that names left and
+# right (joints, body parts, volumes) needs a kind of its own that swaps the two; there is none yet.
+Kind = Literal["picture", "vectors", "intrinsics", "pose", "same"]
+KINDS: dict[str, Kind] = {
+    "capture": "same",
+    "subject": "same",
+    "frame": "same",
+    "timestamp_s": "same",
+    "image": "picture",
+    "K": "intrinsics",
+    "world_from_cam": "pose",
+    "depth_raw_m": "picture",
+    "mask": "picture",
+    "depth_m": "picture",
+    "fused_residual_m": "same",
+    "fused_coverage": "same",
+    "depth_median_m": "same",  # of the whole person, also where scaling cuts a part off
+    "base_m": "picture",
+    "detail_m": "picture",
+    "normal": "vectors",
+    "normal_residual_m": "picture",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """What may happen to a training sample; the default is what the code of Tang et al. does, their gain alone.
+
+    Attributes:
+        flip: probability of the mirrored sample.
+        scale: least and greatest factor of the focal length, drawn evenly in its logarithm.
+        gain: least and greatest factor of each colour channel.
+    """
+
+    flip: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    gain: tuple[float, float] = (0.6, 1.4)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"Augmentation: flip must be from 0 to 1, is {self.flip}")
+        for name, (low, high) in (("scale", self.scale), ("gain", self.gain)):
+            if not 0 < low <= high:
+                raise ValueError(f"Augmentation: {name} must be 0 < low <= high, is {low}, {high}")
+
+
+def augment(
+    sample: Mapping[str, Any], augmentation: Augmentation, *, seed: int, epoch: int, index: int
+) -> dict[str, Any]:
+    """A changed copy of a sample; its arrays are of the same shapes and dtypes.
+
+    Args:
+        sample: fields as the shards hold them.
+        index: number of the sample within the training set.
+
+    Raises:
+        ValueError: as `scale`; for a field that has no kind.
+    """
+    rng = stream(seed, "augment", str(epoch), index)
+    flips = rng.random() < augmentation.flip
+    factor = float(np.exp(rng.uniform(*np.log(augmentation.scale))))
+    gain = rng.uniform(*augmentation.gain, size=3)
+    changed = flip(sample) if flips else dict(sample)
+    if factor != 1:
+        changed = scale(changed, factor)
+    if "image" in changed:
+        changed["image"] = apply_gain(changed["image"], gain)
+    return changed
+
+
+def flip(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """The sample as a mirrored person's camera would see it; the world's x axis is mirrored with the camera's."""
+    width = next((np.shape(value)[1] for name, value in sample.items() if _is_picture(name)), None)
+    return {name: _flipped(name, value, width) for name, value in sample.items()}
+
+
+def scale(sample: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """The sample through a lens of `factor` times the focal length, turned about the image's centre.
+
+    Depths and normals keep their values, since neither camera nor person moves; what comes in from beyond the
+    border is invalid (0). Images are resampled as `pipeline.cameras.crop_resize` does.
+
+    Raises:
+        ValueError: unless pictures are square.
+    """
+    pictures = {name: value for name, value in sample.items() if _is_picture(name)}
+    if not pictures:
+        if "K" in sample:
+            raise ValueError(
+                "scale: K must come with a picture, which tells the image's centre; there is none"
+            )
+        return dict(sample)
+    height, width = next(iter(pictures.values())).shape[:2]
+    if height != width:
+        raise ValueError(f"scale: pictures must be square, are {height} x {width} px")
+    side = width / factor
+    corner = (width - side) / 2
+    K = np.asarray(sample["K"]) if "K" in sample else np.eye(3)
+    resized, scaled_K = crop_resize(pictures, K, (corner, corner, side), width)
+    return {**sample, **resized, **({"K": scaled_K} if "K" in sample else {})}
+
+
+def apply_gain(image: NDArray[np.uint8], gain: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """`image` (H W 3) with each channel times its gain, clipped to white."""
+    levels = np.clip(np.rint(np.arange(256) * gain[:, None]), 0, 255).astype(np.uint8)
+    return np.stack([levels[channel][image[..., channel]] for channel in range(3)], axis=-1)
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise ValueError(f"augment: {name!r} must have a kind in training.augment.KINDS, has none. Add it.")
+    return KINDS[name]
+
+
+def _is_picture(name: str) -> bool:
+    return _kind(name) in ("picture", "vectors")
+
+
+def _flipped(name: str, value: Any, width: int | None) -> Any:
+    kind = _kind(name)
+    if kind == "picture":
+        return np.ascontiguousarray(value[:, ::-1])
+    if kind == "vectors":
+        # 0 means invalid, and -0 is not the same bytes.
+        return np.ascontiguousarray(value[:, ::-1]) * np.array([-1, 1, 1], value.dtype) + value.dtype.type(0)
+    if kind == "intrinsics":
+        if width is None:
+            raise ValueError("flip: K must come with a picture, which tells the width; there is none")
+        mirrored = np.array(value, np.float64)
+        mirrored[0, 2] = width - 1 - mirrored[0, 2]
+        return mirrored
+    return MIRROR_X @ value @ MIRROR_X if kind == "pose" else value
