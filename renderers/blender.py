@@ -7,7 +7,6 @@ known scenes first, is replaced after a number of frames or when its memory has 
 import contextlib
 import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from pipeline.cameras import invert_rigid, pixel_rays, transform
 from pipeline.errors import StageError
+from pipeline.system_libraries import missing_library
 from pipeline.visibility import lean_to_camera
 from renderers import proof
 from renderers.views import RenderedView, View, check_mesh, check_view
@@ -37,8 +37,6 @@ MISS_FRACTION = 0.99  # of the far clip plane; where nothing is hit, Cycles writ
 SENSOR_MM = 36.0
 NEARLY_FULL_BYTES = 1 << 16
 EXIT_NO_BLENDER = 3  # as in the worker, which nothing may import
-# What bpy 5.0.1 links and does not bring; the rest of its libraries lie in the wheel.
-DEBIAN_PACKAGES = "libgl1 libice6 libsm6 libx11-6 libxext6 libxfixes3 libxi6 libxkbcommon0 libxrender1"
 
 logger = logging.getLogger(__name__)
 
@@ -287,16 +285,10 @@ class _Worker:
 
 
 def _no_blender(reason: str) -> str:
-    library = re.search(r"lib[\w+.-]+\.so[\w.]*", reason)
+    library = missing_library(ImportError(reason))
     if library is None:
-        return (
-            f"renderers.blender: bpy must be importable by {sys.executable}, is not ({reason}). "
-            "Install bpy==5.0.1."
-        )
-    return (
-        f"renderers.blender: bpy needs the system library {library[0]}, which is missing. "
-        f"On Debian: apt-get install {DEBIAN_PACKAGES}."
-    )
+        return f"renderers.blender: bpy must be importable by {sys.executable}, is not ({reason}). Install bpy==5.0.1."
+    return f"renderers.blender: {library}"
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.errors import BodytruthError
+from pipeline.errors import BodytruthError, StageError
+from pipeline.system_libraries import missing_library
 from tasks import making_verbs, reading_verbs, training_verbs
 
 EXAMPLES = """Turns raw depth-camera captures of people into checked ground truth in HDF5 shards.
@@ -71,6 +72,12 @@ def main() -> None:
             _say_json(sys.argv[1], error)
         _say_error(str(error))
         sys.exit(error.exit_code)
+    except ImportError as error:
+        library = missing_library(error)
+        if library is None:
+            raise
+        _say_error(library)
+        sys.exit(StageError.exit_code)
 
 
 def _say_json(verb: str, error: BodytruthError) -> None:

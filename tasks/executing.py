@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.errors import BodytruthError, GateError, InputError, StageError
 from pipeline.quality import QuarantineRow
 from pipeline.sealing import begin, read_record, seal
+from pipeline.system_libraries import missing_library
 from tasks.context import PLACE_VARIABLES, forget, manifest_of, unwritable, without_places
 from tasks.inputs import Inputs
 from tasks.job import Job, Outcome, Progress, StageResult
@@ -107,6 +108,9 @@ def failure(name: str, folder: Path, error: BaseException) -> Outcome:
     """What broke a task that writes below a folder: one sentence and its exit code, a bug with its traceback."""
     if isinstance(error, BodytruthError):
         return Outcome(status="failed", message=f"{name}: {error}", exit_code=error.exit_code)
+    library = missing_library(error)
+    if library is not None:
+        return failure(name, folder, StageError(library))
     if isinstance(error, MemoryError):
         message = f"{name}: must fit into memory, does not. Use fewer --workers or a larger machine."
         return Outcome(status="failed", message=message, exit_code=StageError.exit_code)

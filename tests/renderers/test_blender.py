@@ -164,7 +164,7 @@ def test_too_much_memory_is_refused_with_the_figure():
     [
         (
             "ImportError('libXi.so.6: cannot open shared object file')",
-            r"library libXi\.so\.6,.*apt-get.* libxi6 ",
+            r"library libXi\.so\.6 .*apt-get.* libxi6 ",
         ),
         ("ModuleNotFoundError('No module named bpy')", r"No module named bpy\)\. Install bpy==5\.0\.1"),
         ("RuntimeError('no room')", r"ended by exit code 1 .*\| RuntimeError: no room\."),

@@ -15,7 +15,7 @@ from pipeline.sealing import read_record
 from pipeline.store import FrameReader, FrameWriter
 from tasks import stage_process
 from tasks.context import forget
-from tasks.executing import execute
+from tasks.executing import execute, failure
 from tasks.ingest import Ingest
 from tasks.inputs import JoinedFrames
 from tasks.job import StageFailed, StageResult
@@ -300,3 +300,13 @@ def test_stage_process_is_given_all_it_needs_and_computes_no_fingerprint(pair, m
 def test_tasks_are_plain_luigi_tasks():
     assert issubclass(CaptureStage, luigi.Task)
     assert {name for name, _ in CaptureStage.get_params()} == {"manifest", "capture"}
+
+
+def test_missing_system_library_fails_with_the_line_that_installs_it(tmp_path):
+    error = ImportError("libEGL.so.1: cannot open shared object file: No such file or directory")
+    outcome = failure("fuse ann", tmp_path, error)
+    assert outcome.exit_code == 4 and outcome.details == ""
+    assert (
+        outcome.message.startswith("fuse ann: the system library libEGL.so.1")
+        and "apt-get" in outcome.message
+    )
