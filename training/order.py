@@ -58,15 +58,6 @@ def in_batches(order: Int64, batch_size: int, ranks: int) -> Int64:
     return np.resize(order, (num_batches, batch_size)).astype(np.int64)
 
 
-def global_batches(length: int, batch_size: int, seed: int, epoch: int, ranks: int) -> Int64:
-    """`in_batches` of one whole dataset, where every sample comes once an epoch but for the padding.
-
-    Raises:
-        ValueError: if there are no samples.
-    """
-    return in_batches(epoch_order([length], seed=seed, epoch=epoch), batch_size, ranks)
-
-
 def _shares(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
     """Whole numbers as the weights have it that add up to all samples; the largest remainders are rounded up."""
     if len(weights) != len(sizes) or min(weights) <= 0 or min(sizes) < 1:
