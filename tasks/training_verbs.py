@@ -28,18 +28,21 @@ def train(manifest: TrainingManifest, out: Out = None) -> None:
 
 
 def evaluate(
-    manifest: TrainingManifest,
+    manifests: Annotated[
+        list[Path],
+        typer.Argument(help="training manifests (docs/training.md)", metavar="TRAINING_MANIFEST..."),
+    ],
     out: Out = None,
     split: Annotated[str, typer.Option("--split", help="train, val or test")] = "test",
     device: Device = "auto",
 ) -> None:
-    """Score a trained model beside the trivial predictors and the paper's own figures.
+    """Score trained models beside the trivial predictors and the paper's own figures, and against the first.
 
     Example: bodytruth evaluate manifests/train-depth-net-demo.toml
     """
     set_places(None, out)
-    folder = write_run(manifest).parent
-    raise typer.Exit(run_training("evaluate", str(folder), "--split", split, "--device", device))
+    folders = [str(write_run(manifest).parent) for manifest in manifests]
+    raise typer.Exit(run_training("evaluate", *folders, "--split", split, "--device", device))
 
 
 def predict(

@@ -36,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     train = verbs.add_parser("train", help="train a run, or go on with it where it ended")
     train.add_argument("run", type=Path, metavar="RUN.json", help="what `bodytruth train` writes")
     train.set_defaults(act=_train)
-    evaluate = verbs.add_parser("evaluate", help="score a run's best checkpoint")
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
+    evaluate = verbs.add_parser("evaluate", help="score the best checkpoints of runs, and compare them")
+    evaluate.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of the runs")
     evaluate.add_argument("--dataset", type=Path, help="the one that it was trained on, unless told")
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--device", default="auto", choices=DEVICES)
@@ -68,9 +68,9 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from training.evaluate import evaluate_run
+    from training.suite import score_runs
 
-    evaluate_run(arguments.run, dataset=arguments.dataset, split=arguments.split, device=arguments.device)
+    score_runs(arguments.runs, dataset=arguments.dataset, split=arguments.split, device=arguments.device)
     return 0
 
 

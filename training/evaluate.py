@@ -5,7 +5,6 @@ picture counts the same however many pixels its person fills.
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,8 @@ from training.metrics import ALIGNMENTS, Metric, metric
 from training.models import Predictor, Sample, Trained, depth_predictor, load_trained
 from training.scoring import KINDS, DepthTrace, score_mask
 from training.sheets import Picked, Scored, write_figures
-from training.tables import depth_table, to_json, to_latex, to_markdown
+from training.tables import depth_table, write_table
 from training.trivial import MEAN_SHAPE, TRIVIAL, trivial_predictor
-
-LOG = logging.getLogger(__name__)
 
 SCHEMA = 1
 FOLDER = "evaluation"
@@ -155,7 +152,6 @@ def evaluate_run(
     shown = [one["predictor"] for one in results if one["kind"] == "model"] + [MEAN_SHAPE]
     write_figures(folder, picked, results, shown=shown)
     _write_records(folder, records, summary)
-    LOG.info("%s: %s", run, summary["headline"])
     return summary
 
 
@@ -244,9 +240,7 @@ def _write_records(folder: Path, records: Sequence[Mapping[str, Any]], summary: 
     title = f"{summary['model']['name']} on {scored['name']}, {scored['split']}: {scored['samples']} samples"
     policy = f"Pixels: {summary['protocol']['mask']}. Scores are means over samples."
     table = depth_table(summary["results"], title=title, note=summary["note"], policy=policy)
-    (folder / "table.md").write_text(to_markdown(table), encoding="utf-8")
-    (folder / "table.tex").write_text(to_latex(table), encoding="utf-8")
-    (folder / "table.json").write_text(_json(to_json(table)), encoding="utf-8")
+    write_table(table, folder / "table")
     lines = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
     (folder / "metrics.json").write_text(_json(summary), encoding="utf-8")

@@ -171,6 +171,16 @@ def to_json(table: Table) -> dict[str, Any]:
     return {"title": table.title, "rows": rows, "notes": list(table.notes)}
 
 
+def write_table(table: Table, place: Path) -> None:
+    """PLACE.md, PLACE.tex and PLACE.json, each renamed into place whole."""
+    content = json.dumps(to_json(table), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    texts = {".md": to_markdown(table), ".tex": to_latex(table), ".json": content}
+    for suffix, text in texts.items():
+        fresh = place.with_name(f".{place.name}{suffix}.new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(place.with_name(place.name + suffix))
+
+
 def _text(cell: str | Metric) -> str:
     if isinstance(cell, str):
         return cell

@@ -1,6 +1,7 @@
 """Evaluation: scores of predictors whose errors are known, and what a run's folder holds afterwards."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from training.models import Trained, depth_predictor, load_trained
 from training.recipes import RECIPES
 from training.scoring import KINDS
 from training.sheets import WORST, Picked, Scored
+from training.suite import score_runs
 from training.tables import suite_table, to_json
 from training.trivial import FLAT, MEAN_SHAPE, OFFSET
 
@@ -379,3 +381,18 @@ def test_worst_samples_are_those_of_the_largest_errors_and_examples_are_spread_e
     worst = [scored.error for scored in picked.worst]
     assert worst == pytest.approx(np.sort(errors)[::-1][1 : WORST + 1])
     assert [scored.sample["index"] for scored in picked.examples] == [0, 10, 20, 29, 39, 49]
+
+
+def test_runs_scored_together_are_compared_and_join_the_table_of_all_models(run, tmp_path):
+    runs = [tmp_path / "depth-net" / name for name in ("aa", "bb")]
+    for one in runs:
+        shutil.copytree(run, one)
+    score_runs(runs, dataset=None, split="test", device="cpu")
+    names = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+    assert names == [f"{table}.{kind}" for table in ("comparison", "suite") for kind in ("json", "md", "tex")]
+    first, second = json.loads((tmp_path / "comparison.json").read_text())["rows"]
+    assert (first["run"], second["run"]) == ("depth-net/aa", "depth-net/bb")
+    assert second["difference (cm)"]["value"] == 0  # the same weights
+    suite = json.loads((tmp_path / "suite.json").read_text())["rows"]
+    scored = json.loads((runs[0] / "evaluation/metrics.json").read_text())["headline"]
+    assert [row["run"] for row in suite] == ["aa", "bb"] and suite[0]["value"] == scored

@@ -201,20 +201,18 @@ def test_the_command_says_one_sentence_and_gives_its_code(tiny, tiny_dataset, tm
 
 
 def test_every_verb_reaches_its_function(tmp_path, monkeypatch):
-    import training.evaluate
     import training.predict
+    import training.suite
 
     called = []
-    monkeypatch.setattr(
-        training.evaluate, "evaluate_run", lambda *words, **more: called.append((words, more))
-    )
+    monkeypatch.setattr(training.suite, "score_runs", lambda *words, **more: called.append((words, more)))
     monkeypatch.setattr(
         training.predict, "predict_images", lambda *words, **more: called.append((words, more))
     )
-    assert command.main(["evaluate", "run", "--split", "val", "--device", "cpu"]) == 0
+    assert command.main(["evaluate", "run", "other", "--split", "val", "--device", "cpu"]) == 0
     assert command.main(["predict", "run", "a.jpg", "b.jpg", "-o", "out"]) == 0
     assert called == [
-        ((Path("run"),), {"dataset": None, "split": "val", "device": "cpu"}),
+        (([Path("run"), Path("other")],), {"dataset": None, "split": "val", "device": "cpu"}),
         ((Path("run"), [Path("a.jpg"), Path("b.jpg")], Path("out")), {"device": "auto"}),
     ]
 
