@@ -51,6 +51,10 @@ def predict(
     ],
     inputs: Annotated[list[Path], typer.Argument(help="pictures, films, folders", metavar="INPUT...")],
     out: Annotated[Path, typer.Option("-o", "--out", help="folder for what is predicted")],
+    box: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option("--box", help="left, top, right, bottom of the person in px; found when not given"),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Depth, normals, mesh and preview of pictures and films.
@@ -58,6 +62,7 @@ def predict(
     Example: bodytruth predict out/runs/depth-net/RUN photo.jpg -o predicted
     """
     words = [str(checkpoint), *(str(path) for path in inputs), "--out", str(out), "--device", device]
+    words += ["--box", *map(str, box)] if box else []
     raise typer.Exit(run_training("predict", *words))
 
 

@@ -46,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="its folder, or the run's")
     predict.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, films, folders")
     predict.add_argument("-o", "--out", type=Path, required=True, help="folder for what is predicted")
+    names = ("LEFT", "TOP", "RIGHT", "BOTTOM")
+    predict.add_argument("--box", type=float, nargs=4, metavar=names, help="of the person, in px; else found")
     predict.add_argument("--device", default="auto", choices=DEVICES)
     predict.set_defaults(act=_predict)
     return parser
@@ -77,7 +79,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from training.predict import predict_images
 
-    predict_images(arguments.checkpoint, arguments.inputs, arguments.out, device=arguments.device)
+    box = tuple(arguments.box) if arguments.box else None
+    predict_images(arguments.checkpoint, arguments.inputs, arguments.out, box=box, device=arguments.device)
     return 0
 
 

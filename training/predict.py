@@ -20,6 +20,7 @@ from pipeline.pictures import depth_picture, normal_picture
 from training.figures import MAX_STEP_M, PITCH_DEG, YAW_DEG, save_png
 from training.meshes import depth_mesh, fit_normals, write_ply
 from training.models import Predictor, Trained, depth_predictor, load_trained
+from training.person import Box, cut_person, find_person
 from training.plots import text_strip
 from training.shading import shaded_mesh, view_of
 
@@ -39,7 +40,13 @@ NORMAL_STEP_M = 0.03
 
 
 def predict_images(
-    checkpoint: Path, paths: Sequence[Path], out: Path, *, size_px: int = 256, device: str = "auto"
+    checkpoint: Path,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    box: Box | None = None,
+    size_px: int = 256,
+    device: str = "auto",
 ) -> list[dict[str, Any]]:
     """Predict every picture and every frame of every film, and write what came out.
 
@@ -48,12 +55,14 @@ def predict_images(
     STEM.mesh.ply (camera frame, metres), STEM.preview.png and STEM.json, which says what was assumed.
     A film's frames are STEM-000000 and so on. The same input gives the same bytes.
 
-    The person is given by a mask beside the picture, STEM.mask.png, whose bounding box is cut out with Tang's
-    margins. Without one the largest centred square is taken and all of it counts as person.
+    The person is given by a mask beside the picture, STEM.mask.png, else cut out of the given box, else of the
+    one that `find_person` finds, in a film else of the last one found. The mask's bounding box is cut out with
+    Tang's margins. Where nobody is found, the largest centred square is taken and all of it counts as person.
 
     Args:
         checkpoint: a checkpoint's folder, or a run's.
         paths: pictures, films, or folders of them.
+        box: left, top, right and bottom of the person in every picture without a mask, px.
         size_px: side of the crop that the network sees; that of its training.
 
     Returns:
@@ -69,10 +78,12 @@ def predict_images(
     out.mkdir(parents=True, exist_ok=True)
     records = []
     for path in inputs:
+        last: Box | None = None
         for stem, image in _pictures(path):
-            sample, box = _person(path, image, size_px)
+            sample, square, found = _person(path, image, size_px, box, last)
+            last = found or last
             arrays = _predict_one(predict, sample)
-            records.append(_write(out / stem, sample, arrays, _facts(trained, path, box, size_px)))
+            records.append(_write(out / stem, sample, arrays, _facts(trained, path, square, size_px)))
     LOG.info("%d predictions from %d inputs into %s", len(records), len(inputs), out)
     return records
 
@@ -140,24 +151,42 @@ def _read_image(path: Path, mode: int) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _person(path: Path, image: NDArray[np.uint8], size_px: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sample that the network sees, and the square it was cut from."""
+def _person(
+    path: Path, image: NDArray[np.uint8], size_px: int, box: Box | None, last: Box | None
+) -> tuple[dict[str, Any], dict[str, Any], Box | None]:
+    """The sample that the network sees, the square it was cut from, and where the person was found."""
+    mask, source, found = _mask_beside(path, image), f"{path.stem}{MASK_SUFFIX}", None
+    if mask is None:
+        found = None if box else find_person(image)
+        where = box or found or last
+        if where is not None:
+            mask = cut_person(image, where)
+            source = "the box given" if box else "the person found" if found else "the last frame's person"
+    if mask is None or not mask.any():
+        mask, square = (
+            np.ones(image.shape[:2], bool),
+            "largest centred square: no mask given, no person found",
+        )
+        LOG.warning("%s: no mask given, no person found; the whole square counts as person", path)
+        cut = crop_box(mask, "all")
+    else:
+        cut, square = crop_box(mask, "given"), f"bounding box of {source} with Tang's margins"
+    sample, _ = crop_resize({"image": np.ascontiguousarray(image), "mask": mask}, np.eye(3), cut, size_px)
+    return sample, {"u0_px": cut[0], "v0_px": cut[1], "side_px": cut[2], "source": square}, found
+
+
+def _mask_beside(path: Path, image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     import cv2
 
     beside = path.with_name(path.stem + MASK_SUFFIX)
-    given = beside.is_file() and path.suffix.lower() not in VIDEOS
-    if given:
-        mask = _read_image(beside, cv2.IMREAD_GRAYSCALE) > 127
-        if mask.shape != image.shape[:2] or not mask.any():
-            wanted = f"a person in {image.shape[1]}x{image.shape[0]} px"
-            is_now = f"{mask.shape[1]}x{mask.shape[0]} px with {int(mask.sum())} set"
-            raise InputError("mask-unfit", f"{beside}: must show {wanted}, is {is_now}. Make it again.")
-        box, source = crop_box(mask, "given"), f"bounding box of {beside.name} with Tang's margins"
-    else:
-        mask = np.ones(image.shape[:2], bool)
-        box, source = crop_box(mask, "all"), "largest centred square: no mask given, no person looked for"
-    cut, _ = crop_resize({"image": np.ascontiguousarray(image), "mask": mask}, np.eye(3), box, size_px)
-    return cut, {"u0_px": box[0], "v0_px": box[1], "side_px": box[2], "source": source}
+    if not beside.is_file() or path.suffix.lower() in VIDEOS:
+        return None
+    mask = np.asarray(_read_image(beside, cv2.IMREAD_GRAYSCALE) > 127)
+    if mask.shape != image.shape[:2] or not mask.any():
+        wanted = f"a person in {image.shape[1]}x{image.shape[0]} px"
+        is_now = f"{mask.shape[1]}x{mask.shape[0]} px with {int(mask.sum())} set"
+        raise InputError("mask-unfit", f"{beside}: must show {wanted}, is {is_now}. Make it again.")
+    return mask
 
 
 def _predict_one(predict: Predictor, sample: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

@@ -213,7 +213,7 @@ def test_every_verb_reaches_its_function(tmp_path, monkeypatch):
     assert command.main(["predict", "run", "a.jpg", "b.jpg", "-o", "out"]) == 0
     assert called == [
         (([Path("run"), Path("other")],), {"dataset": None, "split": "val", "device": "cpu"}),
-        ((Path("run"), [Path("a.jpg"), Path("b.jpg")], Path("out")), {"device": "auto"}),
+        ((Path("run"), [Path("a.jpg"), Path("b.jpg")], Path("out")), {"box": None, "device": "auto"}),
     ]
 
 
