@@ -9,7 +9,7 @@ import typer
 
 from pipeline.errors import BodytruthError, StageError
 from pipeline.system_libraries import missing_library
-from tasks import making_verbs, reading_verbs, training_verbs
+from tasks import body_verbs, making_verbs, reading_verbs, training_verbs
 
 EXAMPLES = """Turns raw depth-camera captures of people into checked ground truth in HDF5 shards.
 
@@ -53,6 +53,7 @@ for _verb in (
     reading_verbs.verify,
     making_verbs.clean,
     reading_verbs.export,
+    body_verbs.convert_body,
     training_verbs.train,
     training_verbs.evaluate,
     training_verbs.predict,

@@ -1,0 +1,1 @@
+"""Bodies: models of people, their joints, parts and surface charts."""
