@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from pipeline.captures.capture import Capture
+from pipeline.captures.kinect2 import open_kinect2
 from pipeline.captures.rgbd_folder import RgbdFiles, open_rgbd_folder
 from pipeline.captures.sevenscenes import open_sevenscenes
 from pipeline.captures.tang2019 import Tang2019
 from pipeline.errors import ManifestError
 
-FORMATS = ("7scenes", "rgbd-folder", "tang2019")
+FORMATS = ("7scenes", "kinect2", "rgbd-folder", "tang2019")
 
 
 def open_capture(path: Path, format: str, files: RgbdFiles | None) -> Capture:
@@ -28,4 +29,6 @@ def open_capture(path: Path, format: str, files: RgbdFiles | None) -> Capture:
         raise ManifestError(f"{path}: format {format!r} {verb} `files` table. Correct the manifest.")
     if files is not None:
         return open_rgbd_folder(path, files)
+    if format == "kinect2":
+        return open_kinect2(path)
     return Tang2019(path) if format == "tang2019" else open_sevenscenes(path)
