@@ -29,6 +29,13 @@ WEIGHTS_KEPT = 8
 UNUSED_WEIGHT = 1e-6  # below it a weight moves a vertex by no micrometre
 WEIGHT_TOLERANCE = 1e-3  # of a vertex's sum: within it is rounding, which is divided out
 REGRESSOR_TOLERANCE = 0.05  # of a joint's sum: SMPL's regressor was fitted towards 1, not to it
+SMPL_VERTICES = 6890
+# Of SMPL's own mesh: where the joint sets find face and feet. A test holds them against its average bodies.
+LANDMARKS = {
+    "head_top": 411, "nose": 332,
+    "left_eye": 2800, "left_ear": 583, "left_heel": 3387, "left_big_toe": 3216, "left_small_toe": 3226,
+    "right_eye": 6260, "right_ear": 4071, "right_heel": 6787, "right_big_toe": 6617, "right_small_toe": 6624,
+}  # fmt: skip
 LICENCE = "SMPL body model licence, as the user got it from https://smpl.is.tue.mpg.de; not to be passed on"
 OTHER_MODELS = "Convert a file of SMPL itself: 24 joints, no hands, no face."
 
@@ -143,6 +150,7 @@ def _body(path: Path, arrays: dict[str, NDArray[Any]]) -> BodyArrays:
         weight_joints=weight_joints,
         weights=weights,
         pose_dirs_m=_real(path, arrays, "posedirs").astype(np.float32),
+        landmarks=LANDMARKS if len(template) == SMPL_VERTICES else {},
     )
 
 

@@ -89,8 +89,8 @@ def _load(path: Path) -> Any:
 
 
 def _colors(mesh: Any, count: int) -> NDArray[np.uint8] | None:
-    visual = getattr(mesh, "visual", None)
-    if getattr(visual, "kind", None) != "vertex":
+    visual: Any = getattr(mesh, "visual", None)
+    if visual is None or visual.kind != "vertex":
         return None
     colors = np.asarray(visual.vertex_colors, dtype=np.uint8)
     return colors[:, :3].copy() if colors.shape[0] == count else None

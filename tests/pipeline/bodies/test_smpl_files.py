@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.bodies import smpl_files
 from pipeline.bodies.body_file import BodyArrays, read_body, write_body
-from pipeline.bodies.smpl_files import read_smpl
+from pipeline.bodies.smpl_files import LANDMARKS, SMPL_VERTICES, read_smpl
+from pipeline.captures.scan import read_scan
 from pipeline.errors import InputError
 
 SPEC = importlib.util.spec_from_file_location("smpl_like", Path(__file__).with_name("smpl_like.py"))
@@ -184,3 +186,27 @@ def test_reader_that_takes_too_long_is_ended(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="must be read within") as refused:
         read_smpl(tmp_path / "a.pkl")
     assert refused.value.reason == "body-unsafe"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["human_man", "human_woman"])
+def test_landmarks_lie_on_face_and_feet_of_smpls_average_bodies(name):
+    root = os.environ.get("BODYTRUTH_DATA_ROOT")
+    if not root:
+        pytest.skip("BODYTRUTH_DATA_ROOT is not set")
+    person = read_scan(Path(root) / "ccby_bodies" / f"{name}.obj", unit_m=1.0, up="y").vertices
+    assert len(person) == SMPL_VERTICES
+    at = {landmark: person[index] for landmark, index in LANDMARKS.items()}
+    height_m = person[:, 1].max()
+    assert at["head_top"][1] > height_m - 0.003
+    head = person[person[:, 1] > 0.9 * height_m]
+    assert at["nose"][2] > head[:, 2].max() - 0.003 and abs(at["nose"][0]) < 0.005
+    for side, sign in (("left", 1), ("right", -1)):
+        assert all(
+            sign * at[f"{side}_{part}"][0] > 0.02 for part in ("eye", "ear", "heel", "big_toe", "small_toe")
+        )
+        assert sign * at[f"{side}_ear"][0] > sign * at[f"{side}_eye"][0] + 0.02
+        assert at[f"{side}_eye"][2] > 0.06 and at[f"{side}_eye"][1] > at["nose"][1] + 0.02
+        assert at[f"{side}_heel"][2] < -0.09 < 0.08 < at[f"{side}_small_toe"][2] < at[f"{side}_big_toe"][2]
+        assert max(at[f"{side}_{part}"][1] for part in ("heel", "big_toe", "small_toe")) < 0.03
+        assert sign * at[f"{side}_small_toe"][0] > sign * at[f"{side}_big_toe"][0] + 0.04
