@@ -3,18 +3,20 @@
 import os
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.bodies.named_poses import POSES
 from pipeline.captures.rgbd_folder import RgbdFiles
 from pipeline.errors import InputError, ManifestError
 from pipeline.settings import StagesSettings
 from pipeline.toml_tables import Table, read_tables
 
-Format = Literal["7scenes", "rgbd-folder", "tang2019", "simulated"]
+Format = Literal["7scenes", "rgbd-folder", "tang2019", "kinect2", "simulated"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 DATA_ROOT_VARIABLE = "BODYTRUTH_DATA_ROOT"
 OUT_VARIABLE = "BODYTRUTH_OUT"
@@ -31,6 +33,20 @@ class DatasetTable(Table):
     output: str | None = Field(None, description="output root, relative to the manifest; ./out when absent")
 
 
+class SimulationTable(Table):
+    """[capture.simulation]: what a simulated person does, and how it is filmed."""
+
+    motion: Literal["walk", "turn", "reach", "squat"] | None = Field(
+        None, description="what a moving person does; a still one keeps its pose"
+    )
+    camera: Literal["orbit", "arc", "still"] | None = Field(
+        None,
+        description="orbit: once around the person | arc: a third of that | still: on a tripod; "
+        "orbit for a still person, still for a moving one, unless told",
+    )
+    cameras: int = Field(1, ge=1, le=8, description="synchronised cameras, spread evenly around the person")
+
+
 class CaptureTable(Table):
     """One [[capture]], or many by placeholders in `path` and `id`."""
 
@@ -38,9 +54,10 @@ class CaptureTable(Table):
     subject: str | None = Field(None, description="the person; the id when absent")
     format: Format
     path: str | None = Field(None, description="folder of the capture, relative to data_root")
-    role: Literal["static", "fused"] = Field(
+    role: Literal["static", "moving", "fused"] = Field(
         "static",
-        description="static: still subject, moving camera; is fused | fused: its depth is ground truth already",
+        description="static: still subject, moving camera; is fused | moving: its raw depth is taken as it is | "
+        "fused: its depth is ground truth already",
     )
     frames: str | tuple[int, ...] | None = Field(
         None, description="start:stop:step over the frames in order, or a list of frame numbers"
@@ -50,9 +67,10 @@ class CaptureTable(Table):
         "all", description="given: mask files; all: every valid pixel, centred square"
     )
     split: Literal["train", "val", "test"]
-    pose: str | None = None
+    pose: str | None = Field(None, description="a label; of a simulated capture, one of the named poses")
     outfit: str | None = None
     files: RgbdFiles | None = Field(None, description="rgbd-folder: where each stream lies")
+    simulation: SimulationTable | None = Field(None, description="simulated: motion and cameras")
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Self:
@@ -61,11 +79,26 @@ class CaptureTable(Table):
             raise ValueError("path must be given, except for format simulated, which has none")
         if simulated != (self.count is not None):
             raise ValueError("count goes with format simulated and only there")
+        if self.simulation is not None and not simulated:
+            raise ValueError("[capture.simulation] goes with format simulated and only there")
+        if simulated and (self.role == "moving") != (self.simulated.motion is not None):
+            raise ValueError('role "moving" and simulation.motion go together: a person moves or does not')
+        if simulated and self.pose is not None and self.pose not in POSES:
+            near = get_close_matches(self.pose, POSES, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"pose of a simulated capture must be one of {', '.join(POSES)}, is {self.pose!r}.{hint}")
         if (self.format == "rgbd-folder") != (self.files is not None):
             raise ValueError("[capture.files] goes with format rgbd-folder and only there")
         if isinstance(self.frames, str):
             frames_slice(self.frames)
         return self
+
+    @property
+    def simulated(self) -> SimulationTable:
+        """The simulation's table, with every default filled in."""
+        table = self.simulation or SimulationTable()
+        camera = table.camera or ("still" if self.role == "moving" else "orbit")
+        return table.model_copy(update={"camera": camera})
 
 
 class _File(Table):

@@ -52,3 +52,9 @@ class RaycastScene:
             bary=np.where(seen[..., None], bary, np.float32(0)),
             depth_m=np.where(seen, depth_m, np.float32(0)),
         )
+
+    def distance_m(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance (N) in metres of points (N 3) of the world to the nearest place of the surface."""
+        local = self._tensor((points - self._centre).astype(np.float32))
+        found = self._scene.compute_distance(local, nthreads=self._threads).numpy()
+        return np.asarray(found, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Captures whose depth is ground truth already: the trusted pixels of the crop become the surface."""
+"""Captures whose depth is taken as it is: the trusted pixels of the crop become the surface."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tasks.stage import CaptureStage, SealedTask
 
 
 class Adopt(CaptureStage):
-    """Takes the place of fusion and rendering where `role` is fused."""
+    """Takes the place of fusion and rendering where `role` is moving or fused."""
 
     NAME = "adopt"
 

@@ -14,7 +14,6 @@ from pipeline.errors import InputError, StageError
 from pipeline.manifest import CaptureTable, select_frames
 from pipeline.quality import QuarantineRow
 from pipeline.settings import IngestSettings
-from pipeline.simulation.writer import SIMULATED_FILES
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
 from tasks.context import forget, raw_digest, without_places
@@ -113,7 +112,7 @@ def open_raw(inputs: Inputs) -> Capture:
     folder = inputs.manifest.capture_folder(table.id)
     if folder is None:
         folder = inputs.folder("simulate") / RAW_FOLDER
-        return open_capture(folder, "rgbd-folder", SIMULATED_FILES)
+        return open_capture(folder, "kinect2", None)
     return open_capture(folder, table.format, table.files)
 
 

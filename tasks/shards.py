@@ -51,7 +51,7 @@ LICENCES = {
 def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     """The stages that a capture goes through, each after what it stands on."""
     table = manifest_of(manifest).captures[capture]
-    surface: list[type[CaptureStage]] = [Adopt] if table.role == "fused" else [Fuse, Render]
+    surface: list[type[CaptureStage]] = [Fuse, Render] if table.role == "static" else [Adopt]
     stages: list[type[CaptureStage]] = [Ingest, Foreground, *surface, Layers, Normals]
     return [Simulate, *stages, Truth] if table.format == "simulated" else stages
 

@@ -7,4 +7,4 @@ from tasks.stage import CaptureStage
 
 def surface_of(stage: CaptureStage) -> CaptureStage:
     """The stage that gives `depth_m` and `mask` for a stage's capture."""
-    return stage.sibling(Adopt if stage.table().role == "fused" else Render)
+    return stage.sibling(Render if stage.table().role == "static" else Adopt)

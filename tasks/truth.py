@@ -1,84 +1,187 @@
-"""Fused depth and normals of a simulated capture held against the known surface."""
+"""Every stage of a simulated capture held against what was really there."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.cameras import invert_rigid
+from pipeline.captures.truth import Truth as Known
+from pipeline.captures.truth import read_truth
 from pipeline.comparison import angle_rad, depth_difference
+from pipeline.layers import split_base_detail, zero_median
 from pipeline.meshes import read_ply
+from pipeline.seeds import stream
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
+from pipeline.truth_scores import SURFACE_POINTS, pose_error, surface_points
 from pipeline.visibility import normals_from_visibility, vertex_normals
 from renderers.raycast import RaycastScene
 from renderers.views import View
 from tasks.foreground import Foreground
+from tasks.fuse import MESH_FILE, Fuse
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
+from tasks.layers import Layers
 from tasks.normals import Normals
-from tasks.render import Render
-from tasks.simulate import TRUTH_MESH, Simulate
+from tasks.simulate import RAW_FOLDER, TRUTH_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
+from tasks.surface import surface_of
+
+NEAR_M = 0.005  # of the fused surface: what is nearer of the true one counts as complete
 
 
 class Truth(CaptureStage):
     """Scores by ray casting the true surface, which no stage under test has touched."""
 
     NAME = "truth"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
-        stages = (Simulate, Foreground, Render, Normals)
-        return {stage.NAME: self.sibling(stage) for stage in stages}
+        stages: list[CaptureStage] = [
+            self.sibling(stage) for stage in (Simulate, Foreground, Layers, Normals)
+        ]
+        stages.append(surface_of(self))
+        if self._is_fused():
+            stages.append(self.sibling(Fuse))
+        return {stage.NAME: stage for stage in stages}
+
+    def _is_fused(self) -> bool:
+        return self.table().role == "static"
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
-        vertices, faces, _ = read_ply(inputs.folder("simulate") / TRUTH_MESH)
-        scene = RaycastScene(vertices, faces, threads=inputs.threads)
-        normals_world = vertex_normals(vertices, faces)
-        size_px = inputs.manifest.dataset.image_size_px
+        known = read_truth(inputs.folder("simulate") / RAW_FOLDER / TRUTH_FOLDER)
+        scores = _Scores()
         frames = inputs.joined(
-            {"foreground": ("K", "world_from_cam"), "render": ("depth_m",), "normals": ("normal",)}
+            {
+                "foreground": ("K", "world_from_cam"),
+                surface_of(self).NAME: ("depth_m", "mask"),
+                "layers": ("base_m", "detail_m"),
+                "normals": ("normal",),
+            }
         )
-        signed = Spread(low=-0.05, high=0.05, bins=10_000)
-        absolute = Spread(low=0.0, high=0.05, bins=5_000)
-        angles = Spread(low=0.0, high=np.pi, bins=3600)
-        missed_px = true_px = 0
+        surfaces = _TrueSurfaces(known, inputs.threads)
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
             for done, row in enumerate(frames):
-                view = View(frame=row["frame"], K=row["K"], world_from_cam=row["world_from_cam"])
-                seen = scene.visibility(view, height=size_px, width=size_px)
-                normal = normals_from_visibility(
-                    seen.face_index,
-                    seen.bary,
-                    vertices=vertices,
-                    faces=faces,
-                    normals_world=normals_world,
-                    cam_from_world=invert_rigid(view.world_from_cam),
-                )
-                error_m, _ = depth_difference(row["depth_m"], seen.depth_m)
-                both = row["normal"].any(axis=-1) & normal.any(axis=-1)
-                error_rad = angle_rad(row["normal"][both], normal[both])
-                signed.add(error_m)
-                absolute.add(np.abs(error_m))
-                angles.add(error_rad)
-                true_px += int(np.count_nonzero(seen.depth_m))
-                missed_px += int(np.count_nonzero((seen.depth_m > 0) & (row["depth_m"] == 0)))
-                writer.append(
-                    {
-                        "frame": np.int32(view.frame),
-                        "depth_truth_m": seen.depth_m,
-                        "truth_depth_error_m": _median(np.abs(error_m)),
-                        "truth_normal_error_rad": _median(error_rad),
-                    }
-                )
+                true_m, normal = surfaces.seen(row)
+                frame = known.frames.index(int(row["frame"]))
+                scores.add_camera(row["world_from_cam"], known.world_from_color[frame])
+                scores.add_layers(row, true_m, inputs.manifest.stages.layers)
+                writer.append({"frame": np.int32(row["frame"]), **scores.add_surface(row, true_m, normal)})
                 progress(done + 1, len(frames))
-        stats = {
-            "truth depth error, median": figure(absolute.quantile(0.5), "m"),
-            "truth depth error, p90": figure(absolute.quantile(0.9), "m"),
-            "truth depth bias, mean": figure(signed.mean(), "m"),
-            "truth normal error, median": figure(angles.quantile(0.5), "rad"),
-            "true surface covered": figure(1 - missed_px / true_px if true_px else None, "1"),
-        }
+        stats = scores.figures()
+        if self._is_fused():
+            stats |= self._surface_figures(known, inputs)
         return StageResult(samples=len(frames), stats=stats)
+
+    def _surface_figures(self, known: Known, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        fused, fused_faces, _ = read_ply(inputs.folder("fuse") / MESH_FILE)
+        true = known.vertices_m(known.frames[0]).astype(np.float64)
+        rng = stream(self.loaded().dataset.seed, "truth", self.capture)
+        accuracy_m = RaycastScene(true, known.faces, threads=inputs.threads).distance_m(
+            surface_points(fused, fused_faces, SURFACE_POINTS, rng)
+        )
+        completeness_m = RaycastScene(fused, fused_faces, threads=inputs.threads).distance_m(
+            surface_points(true, known.faces, SURFACE_POINTS, rng)
+        )
+        return {
+            "truth surface accuracy, median": figure(float(np.median(accuracy_m)), "m"),
+            "truth surface accuracy, p90": figure(float(np.quantile(accuracy_m, 0.9)), "m"),
+            "truth surface completeness, median": figure(float(np.median(completeness_m)), "m"),
+            "truth surface within 5 mm": figure(float(np.mean(completeness_m < NEAR_M)), "1"),
+        }
+
+
+class _TrueSurfaces:
+    """The true person of each frame, its search tree kept while the mesh stays the same."""
+
+    def __init__(self, known: Known, threads: int) -> None:
+        self._known, self._threads, self._mesh = known, threads, ""
+
+    def seen(self, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """True depth (H W) and normals (H W 3) at a crop's pixels; 0 where the person is not."""
+        frame = int(row["frame"])
+        if self._known.files[frame][0] != self._mesh:
+            self._mesh = self._known.files[frame][0]
+            self._vertices = self._known.vertices_m(frame).astype(np.float64)
+            self._scene = RaycastScene(self._vertices, self._known.faces, threads=self._threads)
+            self._normals = vertex_normals(self._vertices, self._known.faces)
+        view = View(frame=frame, K=row["K"], world_from_cam=row["world_from_cam"])
+        height, width = row["depth_m"].shape
+        seen = self._scene.visibility(view, height=height, width=width)
+        normal = normals_from_visibility(
+            seen.face_index,
+            seen.bary,
+            vertices=self._vertices,
+            faces=self._known.faces,
+            normals_world=self._normals,
+            cam_from_world=invert_rigid(view.world_from_cam),
+        )
+        return seen.depth_m, normal
+
+
+class _Scores:
+    """Differences gathered frame by frame in fixed memory."""
+
+    def __init__(self) -> None:
+        self._signed = Spread(low=-0.05, high=0.05, bins=10_000)
+        self._absolute, self._base, self._detail = (Spread(low=0.0, high=0.05, bins=5_000) for _ in range(3))
+        self._true_detail = Spread(low=-0.5, high=0.5, bins=2)
+        self._angles = Spread(low=0.0, high=np.pi, bins=3600)
+        self._cameras: list[tuple[float, float]] = []
+        self._missed_px = self._true_px = 0
+
+    def add_camera(self, world_from_cam: np.ndarray, truth: np.ndarray) -> None:
+        self._cameras.append(pose_error(world_from_cam, truth))
+
+    def add_surface(self, row: dict[str, Any], true_m: np.ndarray, normal: np.ndarray) -> dict[str, Any]:
+        error_m, _ = depth_difference(row["depth_m"], true_m)
+        both = row["normal"].any(axis=-1) & normal.any(axis=-1)
+        error_rad = angle_rad(row["normal"][both], normal[both])
+        self._signed.add(error_m)
+        self._absolute.add(np.abs(error_m))
+        self._angles.add(error_rad)
+        self._true_px += int(np.count_nonzero(true_m))
+        self._missed_px += int(np.count_nonzero((true_m > 0) & (row["depth_m"] == 0)))
+        return {
+            "depth_truth_m": true_m,
+            "truth_depth_error_m": _median(np.abs(error_m)),
+            "truth_normal_error_rad": _median(error_rad),
+        }
+
+    def add_layers(self, row: dict[str, Any], true_m: np.ndarray, settings: Any) -> None:
+        """The same split of the true depth, over the pixels that both have."""
+        both = row["mask"] & (true_m > 0)
+        if not both.any():
+            return
+        zeroed_m, _ = zero_median(true_m, both)
+        base_m, detail_m = split_base_detail(
+            zeroed_m,
+            both,
+            sigma_space_px=settings.sigma_space_px,
+            sigma_depth_m=settings.sigma_depth_m,
+            window_px=settings.window_px,
+        )
+        self._base.add(np.abs(row["base_m"][both] - base_m[both]))
+        self._detail.add(np.abs(row["detail_m"][both] - detail_m[both]))
+        self._true_detail.add(detail_m[both])
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        covered = 1 - self._missed_px / self._true_px if self._true_px else None
+        apart_m, turned_rad = np.array(self._cameras).T
+        return {
+            "truth depth error, median": figure(self._absolute.quantile(0.5), "m"),
+            "truth depth error, p90": figure(self._absolute.quantile(0.9), "m"),
+            "truth depth bias, mean": figure(self._signed.mean(), "m"),
+            "truth normal error, median": figure(self._angles.quantile(0.5), "rad"),
+            "true surface covered": figure(covered, "1"),
+            "truth base error, median": figure(self._base.quantile(0.5), "m"),
+            "truth detail error, median": figure(self._detail.quantile(0.5), "m"),
+            "true detail, standard deviation": figure(self._true_detail.std(), "m"),
+            "truth camera error, median": figure(float(np.median(apart_m)), "m"),
+            "truth camera error, max": figure(float(apart_m.max()), "m"),
+            "truth camera turn, median": figure(float(np.median(turned_rad)), "rad"),
+        }
 
 
 def _median(values: np.ndarray) -> np.float32:

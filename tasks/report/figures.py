@@ -92,6 +92,61 @@ FIGURES: dict[str, Figure] = {
         absent="no truth",
         meaning="share of the true foreground pixels that the fused surface reaches",
     ),
+    "truth_normal_deg": Figure(
+        name="truth normal error",
+        unit="deg",
+        absent="no truth",
+        meaning="median over pixels of the angle between the least-squares normal and the true surface's",
+    ),
+    "truth_base_mm": Figure(
+        name="truth base error",
+        unit="mm",
+        absent="no truth",
+        meaning="median over pixels of |base − base of the true depth|, split in the same way",
+    ),
+    "truth_detail_mm": Figure(
+        name="truth detail error",
+        unit="mm",
+        absent="no truth",
+        meaning="median over pixels of |detail − detail of the true depth|, split in the same way",
+    ),
+    "true_detail_std_mm": Figure(
+        name="true detail, std",
+        unit="mm",
+        absent="no truth",
+        meaning="standard deviation over pixels of the true depth's detail layer",
+    ),
+    "truth_accuracy_mm": Figure(
+        name="surface accuracy",
+        unit="mm",
+        absent="no truth",
+        meaning="median distance from the fused surface to the true one, evenly over its area",
+    ),
+    "truth_completeness_mm": Figure(
+        name="surface completeness",
+        unit="mm",
+        absent="no truth",
+        meaning="median distance from the true surface to the fused one, evenly over its area",
+    ),
+    "truth_within_5mm_percent": Figure(
+        name="surface within 5 mm",
+        unit="%",
+        bound="at least",
+        absent="no truth",
+        meaning="share of the true surface's area that lies within 5 mm of the fused one",
+    ),
+    "truth_camera_mm": Figure(
+        name="camera",
+        unit="mm",
+        absent="no truth",
+        meaning="median over frames of the distance between the camera's centre and the true one",
+    ),
+    "truth_camera_deg": Figure(
+        name="camera turn",
+        unit="deg",
+        absent="no truth",
+        meaning="median over frames of the angle between the camera's axes and the true ones",
+    ),
     # detail layer
     "detail_p99_mm": Figure(
         name="detail, p99 of |·|", unit="mm", meaning="99th percentile over pixels of |detail|"

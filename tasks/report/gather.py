@@ -198,6 +198,15 @@ def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
                 shown("truth_p90_mm", "truth depth error, p90", 1e3),
                 shown("truth_bias_mm", "truth depth bias, mean", 1e3),
                 shown("truth_coverage_percent", "true surface covered", 100),
+                shown("truth_normal_deg", "truth normal error, median", degrees),
+                shown("truth_base_mm", "truth base error, median", 1e3),
+                shown("truth_detail_mm", "truth detail error, median", 1e3),
+                shown("true_detail_std_mm", "true detail, standard deviation", 1e3),
+                shown("truth_accuracy_mm", "truth surface accuracy, median", 1e3),
+                shown("truth_completeness_mm", "truth surface completeness, median", 1e3),
+                shown("truth_within_5mm_percent", "truth surface within 5 mm", 100),
+                shown("truth_camera_mm", "truth camera error, median", 1e3),
+                shown("truth_camera_deg", "truth camera turn, median", degrees),
             )
             if "truth depth error, median" in stats
             else ()

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cameras import pixel_rays
 from pipeline.errors import StageError
-from renderers import blender
+from renderers import blender, scene_files
 from renderers.blender import render_views
 from renderers.proof import icosphere
 from renderers.views import View
@@ -179,9 +179,9 @@ def test_a_blender_that_cannot_start_says_why(failure, says, tmp_path, monkeypat
 
 
 def test_a_wrong_camera_convention_is_refused_before_any_frame(monkeypatch):
-    lens = blender._lens
+    lens = scene_files.lens
     half_px = np.array([[0, 0, 0.5], [0, 0, 0], [0, 0, 0]])
-    monkeypatch.setattr(blender, "_lens", lambda K, height, width: lens(K + half_px, height, width))
+    monkeypatch.setattr(scene_files, "lens", lambda K, height, width: lens(K + half_px, height, width))
     with pytest.raises(StageError, match="depth of the known plane .* mm, is .* mm off"):
         next(render_views(*BALL, [FRONT], **SMALL))
 

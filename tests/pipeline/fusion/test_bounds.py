@@ -108,9 +108,7 @@ def test_blocks_between_pixels_that_lie_far_apart_are_counted_too() -> None:
         {"voxel_m": 1e-7, "trunc_m": 0.04, "depth_min_m": 0.2, "depth_max_m": 3.0},
     ],
 )
-def test_a_senseless_setting_is_refused(
-    views: list[DepthView], settings: dict[str, float]
-) -> None:
+def test_a_senseless_setting_is_refused(views: list[DepthView], settings: dict[str, float]) -> None:
     far = [replace(view, depth_m=view.depth_m * settings["depth_max_m"] / 3) for view in views]
     estimate = estimate_volume(far, **settings)
     with pytest.raises(StageError) as caught:

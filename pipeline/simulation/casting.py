@@ -1,0 +1,149 @@
+"""From the words of a manifest to a take: who, in what, in which pose or motion, before which cameras."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bodies.model import default_body
+from pipeline.bodies.motions import Motion, MotionName, motion
+from pipeline.bodies.pose_sampler import draw_poses, named_pose
+from pipeline.bodies.proportions import Proportions, proportions_of
+from pipeline.seeds import stream
+from pipeline.simulation.camera_path import CameraPath, Kind, draw_path
+from pipeline.simulation.dressing import Wardrobe, dress, dressed
+from pipeline.simulation.filming import Action, Take
+from pipeline.simulation.identity import draw_identity
+from pipeline.simulation.kinect import RATE_HZ, FrameTimes, draw_times, virtual_kinect
+from pipeline.simulation.outfit import draw_outfit
+
+Float64 = NDArray[np.float64]
+
+TURN_S = 20.0  # that a person with a camera needs once around another
+MOTION_FPS = 120.0  # between which motions are interpolated
+SPARE_S = 0.1  # of motion, for colour that is exposed after the last depth
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script:
+    """What a manifest says of one simulated capture.
+
+    Attributes:
+        pose: a name of `pipeline.bodies.named_poses`; None draws any pose that a person can hold.
+        count: frames, all cameras together.
+        distance_m: mean distance of the cameras from the person's axis.
+    """
+
+    capture: str
+    subject: str
+    outfit: str | None
+    pose: str | None
+    motion: MotionName | None
+    camera: Kind
+    cameras: int
+    count: int
+    distance_m: float
+
+
+def draw_take(seed: int, script: Script) -> Take:
+    """Draw a take; person and outfit come from the subject's streams, all else from the capture's.
+
+    Two captures of one subject show one person; the same outfit's name on one subject is the same clothes.
+    """
+    identity = draw_identity(stream(seed, "simulate person", script.subject))
+    outfit = draw_outfit(stream(seed, "simulate outfit", f"{script.subject}\0{script.outfit or ''}"))
+    wardrobe = dress(identity, outfit)
+    proportions = proportions_of(default_body(), identity.betas)
+    moments = -(-script.count // script.cameras)
+    times = _draw_times(seed, script, moments)
+    pose_rng = stream(seed, "simulate pose", script.capture)
+    still = script.motion is None
+    seconds = float(times.depth_s[-1] - times.depth_s[0])
+    action, seat_m = (
+        _still(pose_rng, script.pose, wardrobe, proportions)
+        if script.motion is None
+        else (_moving(pose_rng, script.motion, wardrobe, proportions, times), 0.0)
+    )
+    return Take(
+        wardrobe=wardrobe,
+        action=action,
+        still=still,
+        seat_m=seat_m,
+        paths=_paths(seed, script, wardrobe, action, times),
+        duration_s=max(seconds * moments / max(moments - 1, 1), 1 / RATE_HZ),
+        times=times,
+        calibration=virtual_kinect(),
+    )
+
+
+def _draw_times(seed: int, script: Script, moments: int) -> FrameTimes:
+    """Every frame of a moving person; of a walk around a still one as many as are wanted, evenly apart."""
+    rng = stream(seed, "simulate times", script.capture)
+    if script.camera == "still":
+        return draw_times(rng, moments, drop_share=0.0)
+    all_of_it = draw_times(rng, max(round(TURN_S * RATE_HZ), moments), drop_share=0.0)
+    kept = np.arange(moments) * (len(all_of_it.depth_s) // moments)
+    return FrameTimes(all_of_it.depth_s[kept], all_of_it.color_s[kept])
+
+
+def _still(
+    rng: np.random.Generator, name: str | None, wardrobe: Wardrobe, proportions: Proportions
+) -> tuple[Action, float]:
+    """The action of a person who holds one pose, and the height of the stool that they need."""
+    stands = draw_poses(rng, 1, proportions) if name is None else named_pose(name, rng, proportions)
+    pose_rad = stands.pose_rad[0]
+    place_m, lift_m = _on_soles(wardrobe, pose_rad, stands.transl_m[0])
+    seat_m = float(stands.seat_height_m[0])
+    return lambda time_s: (pose_rad, place_m), seat_m + lift_m if seat_m else 0.0
+
+
+def _moving(
+    rng: np.random.Generator, name: MotionName, wardrobe: Wardrobe, proportions: Proportions, times: FrameTimes
+) -> Action:
+    begin_s = min(times.depth_s[0], times.color_s[0]) - SPARE_S
+    seconds = max(times.depth_s[-1], times.color_s[-1]) - begin_s + SPARE_S
+    moves = motion(name, rng, proportions, seconds=seconds, fps=MOTION_FPS)
+    _, lift_m = _on_soles(wardrobe, moves.pose_rad[0], moves.transl_m[0])
+
+    def action(time_s: float) -> tuple[Float64, Float64]:
+        pose_rad, place_m = _between(moves, (time_s - begin_s) * MOTION_FPS)
+        return pose_rad, place_m + [0.0, lift_m, 0.0]
+
+    return action
+
+
+def _on_soles(wardrobe: Wardrobe, pose_rad: Float64, transl_m: Float64) -> tuple[Float64, float]:
+    """The place of a body whose clothes touch the floor y = 0, and how far that lifts it."""
+    lift_m = -float(dressed(wardrobe, pose_rad, transl_m).vertices_m[:, 1].min())
+    return transl_m + [0.0, lift_m, 0.0], lift_m
+
+
+def _between(moves: Motion, row: float) -> tuple[Float64, Float64]:
+    """Pose and place between two rows; the rotation goes the shortest way at constant speed."""
+    from scipy.spatial.transform import Rotation
+
+    before = int(np.clip(np.floor(row), 0, len(moves.pose_rad) - 2))
+    share = float(np.clip(row - before, 0.0, 1.0))
+    first, second = (Rotation.from_rotvec(moves.pose_rad[index]) for index in (before, before + 1))
+    turned = first * Rotation.from_rotvec(share * (first.inv() * second).as_rotvec())
+    place_m = (1 - share) * moves.transl_m[before] + share * moves.transl_m[before + 1]
+    return turned.as_rotvec(), place_m
+
+
+def _paths(
+    seed: int, script: Script, wardrobe: Wardrobe, action: Action, times: FrameTimes
+) -> list[CameraPath]:
+    bodies = [dressed(wardrobe, *action(time_s)).vertices_m for time_s in times.depth_s[[0, -1]]]
+    places = np.concatenate(bodies)
+    aim_m = (places.min(axis=0) + places.max(axis=0)) / 2
+    return [
+        draw_path(
+            stream(seed, "simulate cameras", script.capture),  # from its beginning, for each
+            script.camera,
+            distance_m=script.distance_m,
+            aim_m=aim_m,
+            camera=camera,
+            cameras=script.cameras,
+        )
+        for camera in range(script.cameras)
+    ]
