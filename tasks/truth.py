@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.cameras import invert_rigid
+from pipeline.captures.kinect2 import CALIBRATION_FILE
+from pipeline.captures.kinect2_calibration import read_kinect2_calibration
 from pipeline.captures.truth import Truth as Known
 from pipeline.captures.truth import read_truth
 from pipeline.comparison import angle_rad, depth_difference
@@ -50,7 +52,9 @@ class Truth(CaptureStage):
         return self.table().role == "static"
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
-        known = read_truth(inputs.folder("simulate") / RAW_FOLDER / TRUTH_FOLDER)
+        raw = inputs.folder("simulate") / RAW_FOLDER
+        known = read_truth(raw / TRUTH_FOLDER)
+        depth_from_color = invert_rigid(read_kinect2_calibration(raw / CALIBRATION_FILE).color_from_depth)
         scores = _Scores()
         frames = inputs.joined(
             {
@@ -65,16 +69,18 @@ class Truth(CaptureStage):
             for done, row in enumerate(frames):
                 true_m, normal = surfaces.seen(row)
                 frame = known.frames.index(int(row["frame"]))
-                scores.add_camera(row["world_from_cam"], known.world_from_color[frame])
+                # Frames are of the depth's moment; colour was exposed some milliseconds aside.
+                scores.add_camera(row["world_from_cam"], known.world_from_depth[frame] @ depth_from_color)
                 scores.add_layers(row, true_m, inputs.manifest.stages.layers)
                 writer.append({"frame": np.int32(row["frame"]), **scores.add_surface(row, true_m, normal)})
                 progress(done + 1, len(frames))
         stats = scores.figures()
         if self._is_fused():
-            stats |= self._surface_figures(known, inputs)
+            stats |= self._surface_figures(known, surfaces.shown, inputs)
         return StageResult(samples=len(frames), stats=stats)
 
-    def _surface_figures(self, known: Known, inputs: Inputs) -> dict[str, dict[str, Any]]:
+    def _surface_figures(self, known: Known, shown: np.ndarray, inputs: Inputs) -> dict[str, dict[str, Any]]:
+        """Distances between the fused surface and the faces (F, bool) of the true one that some frame shows."""
         fused, fused_faces, _ = read_ply(inputs.folder("fuse") / MESH_FILE)
         true = known.vertices_m(known.frames[0]).astype(np.float64)
         rng = stream(self.loaded().dataset.seed, "truth", self.capture)
@@ -82,7 +88,7 @@ class Truth(CaptureStage):
             surface_points(fused, fused_faces, SURFACE_POINTS, rng)
         )
         completeness_m = RaycastScene(fused, fused_faces, threads=inputs.threads).distance_m(
-            surface_points(true, known.faces, SURFACE_POINTS, rng)
+            surface_points(true, known.faces[shown], SURFACE_POINTS, rng)
         )
         return {
             "truth surface accuracy, median": figure(float(np.median(accuracy_m)), "m"),
@@ -97,6 +103,7 @@ class _TrueSurfaces:
 
     def __init__(self, known: Known, threads: int) -> None:
         self._known, self._threads, self._mesh = known, threads, ""
+        self.shown = np.zeros(len(known.faces), dtype=np.bool_)  # faces that some frame has shown
 
     def seen(self, row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """True depth (H W) and normals (H W 3) at a crop's pixels; 0 where the person is not."""
@@ -109,6 +116,7 @@ class _TrueSurfaces:
         view = View(frame=frame, K=row["K"], world_from_cam=row["world_from_cam"])
         height, width = row["depth_m"].shape
         seen = self._scene.visibility(view, height=height, width=width)
+        self.shown[seen.face_index[seen.face_index >= 0]] = True
         normal = normals_from_visibility(
             seen.face_index,
             seen.bary,

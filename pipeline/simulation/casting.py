@@ -30,7 +30,7 @@ class Script:
 
     Attributes:
         pose: a name of `pipeline.bodies.named_poses`; None draws any pose that a person can hold.
-        count: frames, all cameras together.
+        count: frames, all cameras together; a multiple of them.
         distance_m: mean distance of the cameras from the person's axis.
     """
 
@@ -54,7 +54,7 @@ def draw_take(seed: int, script: Script) -> Take:
     outfit = draw_outfit(stream(seed, "simulate outfit", f"{script.subject}\0{script.outfit or ''}"))
     wardrobe = dress(identity, outfit)
     proportions = proportions_of(default_body(), identity.betas)
-    moments = -(-script.count // script.cameras)
+    moments = script.count // script.cameras
     times = _draw_times(seed, script, moments)
     pose_rng = stream(seed, "simulate pose", script.capture)
     still = script.motion is None

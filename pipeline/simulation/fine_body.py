@@ -61,7 +61,7 @@ def refine_body(body: Body, betas: NDArray[Any]) -> FineBody:
     for column in range(arrays.weights.shape[1]):
         rows = np.arange(len(bind_m))
         np.add.at(weights, (rows, arrays.weight_joints[:, column]), arrays.weights[:, column])
-    sheet, coarse = whole(arrays.faces), len(bind_m)
+    sheet = whole(arrays.faces)
     for _ in range(ROUNDS):
         everywhere = np.ones(len(sheet.faces), bool)
         normals = vertex_normals(bind_m, sheet.faces)
@@ -72,7 +72,6 @@ def refine_body(body: Body, betas: NDArray[Any]) -> FineBody:
         rise = np.einsum("ij,ij->i", along, normals[first])[:, None] * normals[first]
         fall = np.einsum("ij,ij->i", along, normals[second])[:, None] * normals[second]
         bind_m[len(bind_m) - len(first) :] -= (rise - fall) / 8
-    assert len(bind_m) >= coarse
     return FineBody(
         sheet=sheet,
         bind_m=bind_m,

@@ -91,7 +91,7 @@ def top_hem_y_m(body: FineBody, garment: Garment) -> float:
 
 def looseness(points_m: Float64, arms: Float64, body: FineBody, garment: Garment) -> Float64:
     """Return how far (N) in [0, 1] the way from where the cloth rests to its free edge has gone."""
-    if garment.limb and garment.kind in ("trousers", "shorts"):
+    if garment.kind in ("trousers", "shorts"):
         level = _limbs_level_m(points_m, body, garment, ("hip", "knee", "ankle"))
         length = limb_end_m(_limb(body, "left", ("hip", "knee", "ankle")), garment.limb)
         return np.asarray(1.0 - np.clip(level / length, 0.0, 1.0))

@@ -137,7 +137,7 @@ def _ring(size: tuple[float, float, float], taper: float, low_y: float) -> Float
     upper = np.column_stack([upper_half * np.cos(angle) ** 0.75, base + rise * np.sin(angle) ** 0.8])
     side = np.concatenate([np.array(sole), upper])
     other = side[1:-1][::-1] * np.array([-1.0, 1.0])
-    return np.concatenate([side, other]) + np.array([middle, 0.0])
+    return np.asarray(np.concatenate([side, other]) + np.array([middle, 0.0]))
 
 
 def _tube_faces() -> tuple[NDArray[np.int32], NDArray[np.bool_]]:

@@ -24,8 +24,8 @@ BENDS = 3  # joints that may fold one place
 STRAIGHT_RAD = 0.12  # bends below about this fold nothing yet
 # Joint: reach of its folds, height at a right angle, distance between folds, all in metres.
 FOLDING = {
-    "elbow": (0.080, 0.0160, 0.040),
-    "shoulder": (0.090, 0.0150, 0.045),
+    "elbow": (0.085, 0.0220, 0.040),
+    "shoulder": (0.090, 0.0180, 0.045),
     "knee": (0.105, 0.0180, 0.048),
     "hip": (0.110, 0.0160, 0.050),
     "spine1": (0.120, 0.0200, 0.060),

@@ -126,14 +126,14 @@ FIGURES: dict[str, Figure] = {
         name="surface completeness",
         unit="mm",
         absent="no truth",
-        meaning="median distance from the true surface to the fused one, evenly over its area",
+        meaning="median distance from the true surface, where a frame shows it, to the fused one",
     ),
     "truth_within_5mm_percent": Figure(
         name="surface within 5 mm",
         unit="%",
         bound="at least",
         absent="no truth",
-        meaning="share of the true surface's area that lies within 5 mm of the fused one",
+        meaning="share of the true surface that a frame shows within 5 mm of the fused one, by area",
     ),
     "truth_camera_mm": Figure(
         name="camera",

@@ -6,7 +6,15 @@ import pytest
 from pipeline.simulation.cutting import border
 from pipeline.simulation.dressing_kernels import normals_of
 from pipeline.simulation.hems import along_limb_m, crotch_y_m, limb_end_m, top_hem_y_m
-from pipeline.simulation.wardrobe import Cover, Wardrobe
+from pipeline.simulation.identity import draw_identity
+from pipeline.simulation.outfit import draw_outfit
+from pipeline.simulation.wardrobe import Cover, Wardrobe, dress
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Wardrobe:
+    """Long hair, a shirt with long sleeves and trousers."""
+    return dress(draw_identity(np.random.default_rng(2)), draw_outfit(np.random.default_rng(52)))
 
 
 def _soft(wardrobe: Wardrobe) -> dict[str, Cover]:
@@ -77,7 +85,7 @@ def test_edges_of_cloth_are_about_a_centimetre(wardrobe: Wardrobe) -> None:
 
 def test_length_along_a_limb_counts_from_joint_to_joint() -> None:
     joints_m = np.array([[0.0, 0, 0], [0, -0.4, 0], [0.3, -0.4, 0]])
-    points_m = np.array([[0, 0.1, 0], [0.02, -0.1, 0], [0.1, -0.4, 0.05], [0.5, -0.4, 0]])
+    points_m = np.array([[0, 0.1, 0], [0.0, -0.1, 0], [0.1, -0.4, 0.05], [0.5, -0.4, 0]])
     np.testing.assert_allclose(along_limb_m(points_m, joints_m), [0.0, 0.1, 0.5, 0.9], atol=1e-12)
 
 

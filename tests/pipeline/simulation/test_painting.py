@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from pipeline.cameras import backproject, transform
+from pipeline.simulation.camera_path import draw_path
 from pipeline.simulation.film import Film, develop, draw_film
 from pipeline.simulation.lighting import Lights, cast_shadows, draw_lights
 from pipeline.simulation.materials import Material, Pattern, draw_floor, draw_poster, material_table, plain
-from pipeline.simulation.orbit import orbit_cameras
 from pipeline.simulation.painting import light_up
 from pipeline.simulation.room import draw_room
 from pipeline.simulation.solids import sheet
@@ -16,6 +16,7 @@ from renderers.proof import icosphere
 K = np.array([[150.0, 0, 79.5], [0, 150.0, 59.5], [0, 0, 1]])
 SIZE = {"height": 120, "width": 160}
 DARK = np.zeros((3, 3))
+PATH = draw_path(np.random.default_rng(0), "orbit", distance_m=1.7, aim_m=np.array([0, 0.9, 0]))
 FLOAT32 = 1e-6  # some float32 steps of intensities up to 0.25
 
 
@@ -177,7 +178,7 @@ def scene_with_a_ball(seed):
     rng = np.random.default_rng(seed)
     room = draw_room(rng, orbit_m=2.1)
     scene = joined([room.surface, ball(np.array([0, 1.0, 0]), 0.4, albedo=(0.4, 0.2, 0.1))])
-    lights, pose = draw_lights(rng, room), orbit_cameras(rng, 4, radius_m=1.7)[1]
+    lights, pose = draw_lights(rng, room), PATH.at(np.array([0.25]))[0]
     linear, _, hit = lit(scene, lights, pose)
     assert hit.all()
     film = draw_film(rng, linear)

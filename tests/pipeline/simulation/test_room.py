@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from pipeline.simulation.orbit import orbit_cameras
+from pipeline.simulation.camera_path import draw_path
 from pipeline.simulation.room import MARGIN_M, draw_room
 from pipeline.zbuffer import visible_faces
 
 ORBIT_M = 2.1
+PATH = draw_path(np.random.default_rng(3), "orbit", distance_m=1.7, aim_m=np.array([0, 0.9, 0]))
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2, 3, 4])
@@ -43,7 +44,7 @@ def test_nothing_stands_within_the_circle_and_the_walls_lie_beyond_it(seed, orbi
 
 
 def test_a_camera_on_the_orbit_sees_a_surface_from_its_front_at_every_pixel(room):
-    cameras = orbit_cameras(np.random.default_rng(3), 8, radius_m=1.7)
+    cameras = PATH.at(np.arange(8) / 8)
     assert np.linalg.norm(cameras[:, [0, 2], 3], axis=1).max() < ORBIT_M
     K = np.array([[36.5, 0, 25.5], [0, 36.5, 21.0], [0, 0, 1]])
     for pose in cameras:

@@ -5,9 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.simulation.outfit import PATTERNS
+from pipeline.simulation.identity import draw_identity
+from pipeline.simulation.outfit import PATTERNS, draw_outfit
 from pipeline.simulation.textures import appearance_at
-from pipeline.simulation.wardrobe import REGIONS, Wardrobe
+from pipeline.simulation.wardrobe import REGIONS, Wardrobe, dress
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Wardrobe:
+    """Long hair, a shirt with long sleeves and trousers."""
+    return dress(draw_identity(np.random.default_rng(2)), draw_outfit(np.random.default_rng(52)))
 
 
 def _with_top(wardrobe: Wardrobe, **cloth: object) -> Wardrobe:
@@ -62,7 +69,7 @@ def test_level_stripes_change_with_height_and_not_along_it(wardrobe: Wardrobe) -
 def test_a_print_is_on_the_chest_and_not_on_the_back(wardrobe: Wardrobe) -> None:
     person = _with_top(wardrobe, pattern="print", infrared=np.array([0.0, 1.0]))
     front = _chest(wardrobe)
-    back = front * [1, 1, -1]
+    back = front - [0, 0, 0.2]  # a chest is some 20 cm deep
     assert appearance_at(front, _regions("top", len(front)), person).infrared.any()
     assert not appearance_at(back, _regions("top", len(back)), person).infrared.any()
 

@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 from pipeline.bodies.skeleton import SMPL24_NAMES
 from pipeline.bodies.skinning import rotation_matrices
 from pipeline.simulation.dressing_kernels import fold_heights
-from pipeline.simulation.wardrobe import Wardrobe
+from pipeline.simulation.identity import draw_identity
+from pipeline.simulation.outfit import draw_outfit
+from pipeline.simulation.wardrobe import Wardrobe, dress
 from pipeline.simulation.wrinkles import STRAIGHT_RAD, Wrinkles, bend_vectors
+
+
+@pytest.fixture(scope="module")
+def wardrobe() -> Wardrobe:
+    """Long hair, a shirt with long sleeves and trousers."""
+    return dress(draw_identity(np.random.default_rng(2)), draw_outfit(np.random.default_rng(52)))
 
 
 def _bend(pose_rad: np.ndarray) -> np.ndarray:
@@ -58,7 +66,7 @@ def test_a_bend_has_no_jump_even_at_half_a_turn() -> None:
 @pytest.mark.parametrize(
     ("region", "joint", "degrees"), [("top", "left_elbow", (0, -90, 0)), ("bottom", "left_knee", (90, 0, 0))]
 )
-def test_bending_a_joint_folds_its_inner_side_and_not_the_outer(
+def test_bending_a_joint_folds_its_inner_side_more_than_the_outer(
     wrinkles: dict[str, Wrinkles], wardrobe: Wardrobe, region: str, joint: str, degrees: tuple
 ) -> None:
     cover = next(c for c in wardrobe.covers if c.layer.region == region)
@@ -70,8 +78,9 @@ def test_bending_a_joint_folds_its_inner_side_and_not_the_outer(
     # Elbows close forwards, knees backwards.
     inner = offset[:, 2] > 0.02 if joint.endswith("elbow") else offset[:, 2] < -0.02
     outer = offset[:, 2] < -0.02 if joint.endswith("elbow") else offset[:, 2] > 0.02
-    assert folded_m[near & inner].std() > 0.003
-    assert folded_m[near & inner].std() > 3 * folded_m[near & outer].std()
+    # A crest of 22 mm at a right angle, ridges that cover a third, gaps and the distance to the joint.
+    assert folded_m[near & inner].std() > 0.0018
+    assert folded_m[near & inner].std() > 1.5 * folded_m[near & outer].std()
     assert np.abs(folded_m[np.linalg.norm(offset, axis=1) > 0.45]).max() < 1e-9
 
 
