@@ -87,12 +87,15 @@ class RenderSettings(Settings):
 
 
 class AdoptSettings(Settings):
-    """Depth that is ground truth already, where `role` is fused."""
+    """Depth that is taken as it is, where `role` is moving or fused."""
 
     erode_px: Annotated[int, Field(ge=0)] = Field(
         1, description="rings of pixels taken off the outline, where interpolation has mixed depths"
     )
     max_from_median_m: PositiveFloat = Field(1.0, description="farther depth is no part of the person")
+    least_piece_share: Share = Field(
+        0.02, description="role moving: smaller pieces, over the largest, are left out; fused keeps the largest"
+    )
     min_mask_px: PositiveInt = Field(500, description="a frame with less trusted depth is quarantined")
 
 

@@ -1,6 +1,7 @@
 """Captures whose depth is taken as it is: the trusted pixels of the crop become the surface."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +24,13 @@ class Adopt(CaptureStage):
     def upstream(self) -> dict[str, SealedTask]:
         return {"foreground": self.sibling(Foreground)}
 
+    def identity(self) -> dict[str, Any]:
+        return {"role": self.table().role}
+
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.adopt
         frames = inputs.joined({"foreground": ("depth_raw_m", "K")})
+        moving = self.table().role == "moving"
         rows: list[QuarantineRow] = []
         kept_px = valid_px = 0
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
@@ -34,6 +39,7 @@ class Adopt(CaptureStage):
                     row["depth_raw_m"],
                     erode_px=settings.erode_px,
                     max_from_median_m=settings.max_from_median_m,
+                    least_piece_share=settings.least_piece_share if moving else 1.0,
                 )
                 count_px = int(np.count_nonzero(mask))
                 if count_px < settings.min_mask_px:

@@ -37,7 +37,9 @@ SEAT_HALF_M = 0.17
 ROOM_INFRARED = (0.30, 0.55)  # reflectance near 850 nm of what is black and of what is white to the eye
 
 Action = Callable[[float], tuple[Float64, Float64]]  # seconds to pose (24 3) and place (3) of the body
-Draw = Callable[[str, int | None], np.random.Generator]  # a stream for a purpose and, where it has one, a frame
+Draw = Callable[
+    [str, int | None], np.random.Generator
+]  # a stream for a purpose and, where it has one, a frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,20 +77,20 @@ def film_take(take: Take, draw: Draw, *, threads: int) -> Iterator[KinectFrame]:
     )
     room, lights = _studio(take, draw)
     film: Film | None = None
-    stage: _Stage | None = None
+    still = _set_stage(take, room, lights, take.times.depth_s[0]) if take.still else None
     for moment, (depth_s, color_s) in enumerate(zip(take.times.depth_s, take.times.color_s, strict=True)):
+        measured, shown = (still or _set_stage(take, room, lights, time_s) for time_s in (depth_s, color_s))
         for camera, path in enumerate(take.paths):
             frame = moment * len(take.paths) + camera
-            if stage is None or not take.still:
-                stage = _set_stage(take, room, lights, depth_s)
             world_from_depth = _pose(take, path, depth_s)
             world_from_color = _pose(take, path, color_s) @ invert_rigid(take.calibration.color_from_depth)
-            seen = _see(stage.surface, lenses[0], world_from_depth, threads)
-            raw_mm, mask, true_m = _measure(stage, seen, lenses[0], world_from_depth, take, draw("depth", frame))
-            shown = stage if take.still else _set_stage(take, room, lights, color_s)
             linear = _light(shown, lenses[1], world_from_color, threads)
             if film is None:
                 film = draw_film(draw("film", None), linear[::METERED_STEP_PX, ::METERED_STEP_PX])
+            seen = _see(measured.surface, lenses[0], world_from_depth, threads)
+            raw_mm, mask, true_m = _measure(
+                measured, seen, lenses[0], world_from_depth, take, draw("depth", frame)
+            )
             yield KinectFrame(
                 frame=frame,
                 depth_s=float(depth_s),
@@ -100,10 +102,10 @@ def film_take(take: Take, draw: Draw, *, threads: int) -> Iterator[KinectFrame]:
                     world_from_depth=world_from_depth,
                     world_from_color=world_from_color,
                     depth_m=true_m,
-                    vertices_m=stage.person.vertices_m.astype(np.float32),
-                    pose_rad=stage.pose_rad,
+                    vertices_m=measured.person.vertices_m.astype(np.float32),
+                    pose_rad=measured.pose_rad,
                     betas=take.wardrobe.identity.betas,
-                    transl_m=stage.transl_m,
+                    transl_m=measured.transl_m,
                 ),
             )
 
@@ -148,7 +150,10 @@ def _studio(take: Take, draw: Draw) -> tuple[Surface, Lights]:
     room = draw_room(rng, orbit_m=float(np.hypot(places[:, 0], places[:, 2]).max()) + ROOM_MARGIN_M)
     surface = room.surface
     if take.seat_m:
-        low, high = np.array([-SEAT_HALF_M, 0.0, -SEAT_HALF_M]), np.array([SEAT_HALF_M, take.seat_m, SEAT_HALF_M])
+        low, high = (
+            np.array([-SEAT_HALF_M, 0.0, -SEAT_HALF_M]),
+            np.array([SEAT_HALF_M, take.seat_m, SEAT_HALF_M]),
+        )
         surface = joined([surface, box(low, high, draw_board(rng))])
     return surface, draw_lights(rng, room)
 
@@ -184,7 +189,12 @@ def _see(surface: Surface, lens: PinholeLookup, world_from_cam: Float64, threads
 
 
 def _measure(
-    stage: _Stage, seen: _Seen, lens: PinholeLookup, world_from_cam: Float64, take: Take, rng: np.random.Generator
+    stage: _Stage,
+    seen: _Seen,
+    lens: PinholeLookup,
+    world_from_cam: Float64,
+    take: Take,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_], Float32]:
     """What the sensor reports (H W), where the person is, and the true depth, all at the raw depth pixels."""
     face_index, bary = lens.nearest(seen.face_index), lens.nearest(seen.bary)

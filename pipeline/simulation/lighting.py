@@ -85,7 +85,7 @@ def draw_lights(rng: np.random.Generator, room: Room) -> Lights:
 def cast_shadows(surface: Surface, lights: Lights) -> Shadows:
     """Follow the light of every lamp, and from all sides, to the surface."""
     faces = surface.faces[surface.casts]
-    cam_from_world = np.stack([_look(place, AIM - place) for place in lights.places])
+    cam_from_world = np.stack([look(place, AIM - place) for place in lights.places])
     depth_m = [
         visible_depth(surface.vertices, faces, pose, map_intrinsics(), MAP_PX) for pose in cam_from_world
     ]
@@ -122,7 +122,7 @@ def _surround(surface: Surface, faces: NDArray[np.int32]) -> Float32:
     points = (surface.vertices + (OFFSET_M + texel_m) * surface.normals).astype(np.float64)
     total, open_ = np.zeros((2, len(points)))
     for direction in _directions(SIDES):
-        pose = _look(middle + SIDE_AWAY_M * direction, -direction)
+        pose = look(middle + SIDE_AWAY_M * direction, -direction)
         depth_m = visible_depth(surface.vertices, faces, pose, K, SIDE_PX)
         cosine = surface.normals.astype(np.float64) @ direction
         add_open(transform(pose, points), cosine, (focal_px, centre_px, texel_m), depth_m, (total, open_))
@@ -138,7 +138,7 @@ def _directions(count: int) -> Float64:
     return np.stack([flat * np.cos(turn_rad), y, flat * np.sin(turn_rad)], axis=1)
 
 
-def _look(place: Float64, forward: Float64) -> Float64:
+def look(place: Float64, forward: Float64) -> Float64:
     """cam_from_world of a camera at a place that looks along a direction."""
     forward = forward / np.linalg.norm(forward)
     helper = np.eye(3)[np.argmin(np.abs(forward))]

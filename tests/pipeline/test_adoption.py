@@ -27,6 +27,14 @@ def test_largest_piece_alone_is_kept():
     np.testing.assert_array_equal(trusted_mask(depth_m, erode_px=0, max_from_median_m=1.0), disc(15))
 
 
+def test_limb_parted_by_a_shadow_is_kept_where_pieces_may_be_several_and_debris_is_not():
+    limb, speck = np.zeros((60, 60), bool), np.zeros((60, 60), bool)
+    limb[2:10, 2:10], speck[50:52, 2:4] = True, True  # of 709 px: 9 % and 0.6 %
+    depth_m = np.where(disc(15) | limb | speck, np.float32(2.0), np.float32(0))
+    mask = trusted_mask(depth_m, erode_px=0, max_from_median_m=1.0, least_piece_share=0.02)
+    np.testing.assert_array_equal(mask, disc(15) | limb)
+
+
 @pytest.mark.parametrize("erode_px", [0, 1, 3])
 def test_each_ring_takes_one_cross_of_pixels(erode_px):
     depth_m = np.zeros((40, 40), np.float32)

@@ -1,0 +1,62 @@
+"""A simulated walk before two cameras: raw depth becomes ground truth, and every stage is held against the truth."""
+
+import numpy as np
+import pytest
+
+from pipeline.shards import ShardReader, read_index
+
+TABLE = """
+[dataset]
+name = "walks"
+output = "out"
+
+[[capture]]
+id = "ann-walk"
+subject = "ann"
+format = "simulated"
+role = "moving"
+count = 4
+foreground = "given"
+split = "train"
+[capture.simulation]
+motion = "walk"
+cameras = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def built(forge, tmp_path_factory):
+    manifest = tmp_path_factory.mktemp("moving") / "walks.toml"
+    manifest.write_text(TABLE)
+    ended = forge.run("build", manifest)
+    assert ended.code == 0, ended.err + ended.out
+    return manifest.parent / "out" / "walks"
+
+
+def test_depth_is_the_sensors_own_without_its_rim(built):
+    samples = ShardReader(
+        built, split="train", fields=["depth_m", "depth_raw_m", "mask", "world_from_cam", "frame"]
+    )
+    assert [int(samples[i]["frame"]) for i in range(len(samples))] == [0, 1, 2, 3]
+    for row in (samples[0], samples[3]):
+        np.testing.assert_array_equal(row["depth_m"][row["mask"]], row["depth_raw_m"][row["mask"]])
+        assert 0.7 < row["mask"].sum() / np.count_nonzero(row["depth_raw_m"]) < 1
+    # Frames 0 and 2 are of one camera on its tripod, 0 and 1 of two that face each other.
+    poses = [samples[i]["world_from_cam"] for i in range(3)]
+    np.testing.assert_array_equal(poses[0], poses[2])
+    assert poses[0][:3, 2] @ poses[1][:3, 2] < -0.7
+
+
+def test_truth_scores_every_frame_of_the_moving_person(built):
+    stats = read_index(built)["captures"]["ann-walk"]["stats"]
+    assert stats["truth depth error, median"]["value"] < 0.003  # the sensor's noise at 2.2 m
+    assert abs(stats["truth depth bias, mean"]["value"]) < 0.002
+    assert stats["true surface covered"]["value"] > 0.55  # two rims of one pixel off a person seen from the side
+    assert stats["truth camera error, max"]["value"] < 1e-9
+    assert stats["truth detail error, median"]["value"] < 0.003
+    assert "truth surface accuracy, median" not in stats  # nothing is fused
+
+
+def test_no_fusion_and_no_rendering_took_place(built):
+    stages = {path.name for path in (built / "stages").iterdir()}
+    assert stages == {"adopt", "foreground", "ingest", "layers", "normals", "simulate", "truth"}
