@@ -174,6 +174,65 @@ FIELDS: dict[str, Field] = {
         invalid="0",
         doc="root mean square distance of the neighbours from the fitted plane",
     ),
+    # the body in the picture
+    "part14": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="body part 1..14 (`TANG14_NAMES`); cloth has the part of the skin below it; the subject's own left",
+    ),
+    "part24": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="body part 1..24 in SMPL's joint order (`SURREAL24_NAMES`)",
+    ),
+    "surface_part": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="chart 1..24 of the surface atlas (`DENSEPOSE24_NAMES`)",
+    ),
+    "surface_uv": Field(
+        shape="H W 2",
+        dtype="float32",
+        unit="1",
+        frame="chart",
+        invalid="0",
+        doc="U and V in [0, 1] in the chart that surface_part names",
+    ),
+    "joints_smpl24_cam_m": Field(
+        shape="24 3", dtype="float32", unit="m", frame="cam", doc="SMPL's 24 joints, seen or not"
+    ),
+    "joints_tang16_cam_m": Field(
+        shape="16 3", dtype="float32", unit="m", frame="cam", doc="the 16 joints of `TANG16`, seen or not"
+    ),
+    "joints_tang16_px": Field(
+        shape="16 2", dtype="float32", unit="px", frame="px", doc="u and v of joints_tang16_cam_m"
+    ),
+    "body_pose_rad": Field(
+        shape="24 3",
+        dtype="float64",
+        unit="rad",
+        frame="body",
+        doc="axis-angle of each joint relative to its parent, about the T-pose's axes",
+    ),
+    "body_betas": Field(
+        shape="B", dtype="float64", unit="1", doc="shape of the body in standard deviations"
+    ),
+    "body_transl_m": Field(
+        shape="3",
+        dtype="float64",
+        unit="m",
+        frame="world",
+        doc="added to the posed body; the world is the body frame then, +Y up",
+    ),
     # truth of a simulated capture
     "depth_truth_m": Field(
         shape="H W",

@@ -3,24 +3,19 @@
 import os
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from pipeline.bodies.named_poses import POSES
-from pipeline.captures.rgbd_folder import RgbdFiles
+from pipeline.capture_tables import PLACEHOLDER, CapturesTable, CaptureTable, frames_slice
 from pipeline.errors import InputError, ManifestError
 from pipeline.settings import StagesSettings
 from pipeline.toml_tables import Table, read_tables
 
-Format = Literal["7scenes", "rgbd-folder", "tang2019", "kinect2", "simulated"]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 DATA_ROOT_VARIABLE = "BODYTRUTH_DATA_ROOT"
 OUT_VARIABLE = "BODYTRUTH_OUT"
-_PLACEHOLDER = re.compile(r"\{(id|subject|pose|outfit)\}")
 
 
 class DatasetTable(Table):
@@ -33,77 +28,9 @@ class DatasetTable(Table):
     output: str | None = Field(None, description="output root, relative to the manifest; ./out when absent")
 
 
-class SimulationTable(Table):
-    """[capture.simulation]: what a simulated person does, and how it is filmed."""
-
-    motion: Literal["walk", "turn", "reach", "squat"] | None = Field(
-        None, description="what a moving person does; a still one keeps its pose"
-    )
-    camera: Literal["orbit", "arc", "still"] | None = Field(
-        None,
-        description="orbit: once around the person | arc: a third of that | still: on a tripod; "
-        "orbit for a still person, still for a moving one, unless told",
-    )
-    cameras: int = Field(1, ge=1, le=8, description="synchronised cameras, spread evenly around the person")
-
-
-class CaptureTable(Table):
-    """One [[capture]], or many by placeholders in `path` and `id`."""
-
-    id: str = Field(description="unique name of the capture")
-    subject: str | None = Field(None, description="the person; the id when absent")
-    format: Format
-    path: str | None = Field(None, description="folder of the capture, relative to data_root")
-    role: Literal["static", "moving", "fused"] = Field(
-        "static",
-        description="static: still subject, moving camera; is fused | moving: its raw depth is taken as it is | "
-        "fused: its depth is ground truth already",
-    )
-    frames: str | tuple[int, ...] | None = Field(
-        None, description="start:stop:step over the frames in order, or a list of frame numbers"
-    )
-    count: int | None = Field(None, ge=2, description="number of frames of a simulated capture")
-    foreground: Literal["given", "all"] = Field(
-        "all", description="given: mask files; all: every valid pixel, centred square"
-    )
-    split: Literal["train", "val", "test"]
-    pose: str | None = Field(None, description="a label; of a simulated capture, one of the named poses")
-    outfit: str | None = None
-    files: RgbdFiles | None = Field(None, description="rgbd-folder: where each stream lies")
-    simulation: SimulationTable | None = Field(None, description="simulated: motion and cameras")
-
-    @model_validator(mode="after")
-    def _fits_its_format(self) -> Self:
-        simulated = self.format == "simulated"
-        if simulated != (self.path is None):
-            raise ValueError("path must be given, except for format simulated, which has none")
-        if simulated != (self.count is not None):
-            raise ValueError("count goes with format simulated and only there")
-        if self.simulation is not None and not simulated:
-            raise ValueError("[capture.simulation] goes with format simulated and only there")
-        if simulated and (self.role == "moving") != (self.simulated.motion is not None):
-            raise ValueError('role "moving" and simulation.motion go together: a person moves or does not')
-        if simulated and self.pose is not None and self.pose not in POSES:
-            near = get_close_matches(self.pose, POSES, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"pose of a simulated capture must be one of {', '.join(POSES)}, is {self.pose!r}.{hint}")
-        if (self.format == "rgbd-folder") != (self.files is not None):
-            raise ValueError("[capture.files] goes with format rgbd-folder and only there")
-        if isinstance(self.frames, str):
-            frames_slice(self.frames)
-        return self
-
-    @property
-    def simulated(self) -> SimulationTable:
-        """The simulation's table, with every default filled in."""
-        table = self.simulation or SimulationTable()
-        camera = table.camera or ("still" if self.role == "moving" else "orbit")
-        return table.model_copy(update={"camera": camera})
-
-
 class _File(Table):
     dataset: DatasetTable
-    capture: list[CaptureTable] = Field(min_length=1)
+    capture: list[CapturesTable] = Field(min_length=1)
     stages: StagesSettings = StagesSettings()
 
 
@@ -131,12 +58,14 @@ class Manifest:
 
     @cached_property
     def captures(self) -> dict[str, CaptureTable]:
-        found = [capture for table in self._tables for capture in _expand(table, self)]
+        found = [
+            capture for table in self._tables for one in table.captures() for capture in _expand(one, self)
+        ]
         _check_unique(self.path, found)
         return {capture.id: capture for capture in sorted(found, key=lambda capture: capture.id)}
 
     def capture_folder(self, capture: str) -> Path | None:
-        """Where the raw capture lies; None for a simulated one."""
+        """Where the raw capture, a folder or a scan's file, lies; None for a simulated one."""
         path = self.captures[capture].path
         return None if path is None else self.data_root / path
 
@@ -154,17 +83,6 @@ def load_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def frames_slice(text: str) -> slice:
-    """Parse "start:stop:step" with any part left out."""
-    parts = text.split(":")
-    if not 2 <= len(parts) <= 3 or not all(re.fullmatch(r"-?\d*", part) for part in parts):
-        raise ValueError(f'frames must be a list or a slice like "0:120:2", is {text!r}')
-    numbers = [int(part) if part else None for part in parts]
-    if len(numbers) == 3 and numbers[2] is not None and numbers[2] <= 0:
-        raise ValueError(f"the step of frames must be positive, is {numbers[2]}")
-    return slice(*numbers)
-
-
 def select_frames(frames: list[int], chosen: str | tuple[int, ...] | None) -> list[int]:
     """Apply the manifest's choice: a slice over the ascending list, or numbers (kept even if unknown)."""
     if chosen is None:
@@ -173,8 +91,8 @@ def select_frames(frames: list[int], chosen: str | tuple[int, ...] | None) -> li
 
 
 def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
-    if table.path is None or not _PLACEHOLDER.search(table.path):
-        if _PLACEHOLDER.search(table.id):
+    if table.path is None or not PLACEHOLDER.search(table.path):
+        if PLACEHOLDER.search(table.id):
             raise ManifestError(
                 f"{manifest.path}: capture.id {table.id!r} has a placeholder, so capture.path must have it too."
             )
@@ -183,19 +101,20 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
         raise ManifestError(
             f"{manifest.path}: capture.path with placeholders must be relative to data_root, is {table.path!r}."
         )
-    glob = _PLACEHOLDER.sub("*", table.path)
+    glob = PLACEHOLDER.sub("*", table.path)
     pattern = re.compile(_as_regex(table.path))
     matches = [
         (path, match.groupdict())
         for path in sorted(manifest.data_root.glob(glob))
-        if path.is_dir()
+        if (path.is_file() if table.is_scan else path.is_dir())
         and not path.name.startswith(".")
         and (match := pattern.fullmatch(path.relative_to(manifest.data_root).as_posix()))
     ]
     if not matches:
+        kind = "files" if table.is_scan else "folders"
         raise InputError(
             "capture-missing",
-            f"{manifest.path}: capture.path {table.path!r} must match folders below {manifest.data_root}, "
+            f"{manifest.path}: capture.path {table.path!r} must match {kind} below {manifest.data_root}, "
             f"matches none. Set --data-root or {DATA_ROOT_VARIABLE}, or mend the pattern.",
         )
     return [
@@ -210,7 +129,7 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
 
 def _named(table: CaptureTable, manifest: Manifest, groups: dict[str, str]) -> CaptureTable:
     values = {key: value for key, value in groups.items() if key != "id"}
-    capture_id = _PLACEHOLDER.sub(lambda match: groups.get(match[1], match[0]), table.id)
+    capture_id = PLACEHOLDER.sub(lambda match: groups.get(match[1], match[0]), table.id)
     if not re.fullmatch(NAME.removesuffix("$"), capture_id):
         raise ManifestError(
             f"{manifest.path}: capture.id must hold letters, digits, '.', '_' and '-', is {capture_id!r}."
@@ -222,7 +141,7 @@ def _named(table: CaptureTable, manifest: Manifest, groups: dict[str, str]) -> C
 def _as_regex(pattern: str) -> str:
     seen: set[str] = set()
     parts = []
-    for index, part in enumerate(_PLACEHOLDER.split(pattern)):
+    for index, part in enumerate(PLACEHOLDER.split(pattern)):
         if index % 2 == 0:
             parts.append(re.escape(part).replace(r"\*", "[^/]*"))
         else:

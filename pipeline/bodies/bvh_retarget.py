@@ -78,13 +78,7 @@ def retarget(bvh: BvhMotion, proportions: Proportions) -> Retargeted:
     turns, places = joint_motion(bvh)
     rest = _rest_places(bvh)
     file_from_body = _file_axes(bvh, rest, ours)
-    aligned = np.tile(file_from_body, (len(SMPL24_NAMES), 1, 1))
-    for name, end in _LIMBS:
-        _align_limb(aligned, bvh, rest, ours, (name, end), proportions)
-    for side in ("left", "right"):
-        aligned[SMPL24_NAMES.index(f"{side}_wrist")] = aligned[SMPL24_NAMES.index(f"{side}_elbow")]
-        if f"{side}_foot" in ours:
-            aligned[SMPL24_NAMES.index(f"{side}_foot")] = aligned[SMPL24_NAMES.index(f"{side}_ankle")]
+    aligned = _aligned(bvh, rest, ours, file_from_body, proportions)
     world = np.zeros((len(turns), len(SMPL24_NAMES), 3, 3))
     local = np.zeros_like(world)
     for joint, (name, parent) in enumerate(zip(SMPL24_NAMES, SMPL24_PARENTS, strict=True)):
@@ -146,25 +140,29 @@ def _file_axes(bvh: BvhMotion, rest: Float64, ours: dict[str, int]) -> Float64:
     return np.asarray(whole if np.allclose(whole @ whole.T, np.eye(3)) else axes)
 
 
-def _align_limb(
-    aligned: Float64,
-    bvh: BvhMotion,
-    rest: Float64,
-    ours: dict[str, int],
-    limb: tuple[str, str],
-    proportions: Proportions,
-) -> None:
-    """Set the turn that takes one of our segments, in the zero pose, to the file's rest pose, in its axes."""
+def _aligned(
+    bvh: BvhMotion, rest: Float64, ours: dict[str, int], file_from_body: Float64, proportions: Proportions
+) -> Float64:
+    """Return the turns (24 3 3) that take our segments, in the zero pose, to the file's rest pose, in its axes."""
+    aligned = np.tile(file_from_body, (len(SMPL24_NAMES), 1, 1))
+    for name, end in _LIMBS:
+        joint, to = SMPL24_NAMES.index(name), SMPL24_NAMES.index(end)
+        theirs = _bone(bvh, rest, ours, (name, end))
+        bone_m = file_from_body @ (proportions.joints_m[to] - proportions.joints_m[joint])
+        if theirs.any():
+            aligned[joint] = shortest_turn(bone_m[None], theirs[None])[0] @ file_from_body
+    for end, limb in (("wrist", "elbow"), ("foot", "ankle")):
+        for side in ("left", "right"):
+            aligned[SMPL24_NAMES.index(f"{side}_{end}")] = aligned[SMPL24_NAMES.index(f"{side}_{limb}")]
+    return aligned
+
+
+def _bone(bvh: BvhMotion, rest: Float64, ours: dict[str, int], limb: tuple[str, str]) -> Float64:
+    """Return a limb in the file's rest pose (3); 0 where the file says nothing of it."""
     name, end = limb
     if name not in ours:
-        return
-    joint = SMPL24_NAMES.index(name)
-    theirs = rest[ours[end]] - rest[ours[name]] if end in ours else bvh.ends[ours[name]]
-    if not np.linalg.norm(theirs) > 0:
-        return
-    bone_m = proportions.joints_m[SMPL24_NAMES.index(end)] - proportions.joints_m[joint]
-    start = aligned[joint]
-    aligned[joint] = shortest_turn((start @ bone_m)[None], theirs[None])[0] @ start
+        return np.zeros(3)
+    return np.asarray(rest[ours[end]] - rest[ours[name]] if end in ours else bvh.ends[ours[name]])
 
 
 def _metres_per_unit(bvh: BvhMotion, rest: Float64, ours: dict[str, int], proportions: Proportions) -> float:

@@ -167,9 +167,9 @@ def _stepping_degrees(vigour: float, phase: Float64, heading_deg: Float64, rest:
 
 def _squat(rng: np.random.Generator, time_s: Float64, rest: Float64) -> tuple[Float64, Float64]:
     """Return the angles (T 24 3) above the legs, and the height (T) of the pelvis, see `_standing_still`."""
-    period_s, depth = rng.uniform(2.6, 3.4), rng.uniform(0.30, 0.40)
+    period_s, depth = rng.uniform(2.6, 3.4), rng.uniform(0.20, 0.26)
     down = 0.5 - 0.5 * np.cos(2.0 * np.pi * time_s / period_s)
-    low = ARMS["forward" if rng.random() < 0.5 else "up-forward"] + 1.3 * SPINES["stoop"]
+    low = ARMS["up-forward"] + 1.3 * SPINES["stoop"]
     return rest + down[:, None, None] * (low - rest), 1.0 - depth * down
 
 
@@ -231,7 +231,7 @@ def _standing_still(
         heel_rad=np.full((frames, 2), -proportions.heel_lift_rad),
         height_m=top_m * height,
     )
-    place_m = plant_feet(rotations, proportions, feet, planted=both, balanced=both[:, 0])
+    place_m = plant_feet(rotations, proportions, feet, planted=both, balanced=both[:, 0], heels_rise=False)
     return _on_floor(rotations, place_m, proportions)
 
 

