@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
 
 from pipeline.simulation.color_space import linear_from_srgb
 
@@ -53,6 +52,8 @@ def paint_background(background: Background, height: int, width: int) -> Float32
         image = _cut(background.picture, height, width)
     sigma_px = background.blur * max(height, width)
     if sigma_px > 0:
+        from scipy.ndimage import gaussian_filter
+
         image = gaussian_filter(image, (sigma_px, sigma_px, 0), mode="nearest")
     return np.asarray(np.clip(image, 0, 1), dtype=np.float32)
 
@@ -93,6 +94,10 @@ def _cut(picture: NDArray[np.uint8], height: int, width: int) -> Float32:
     top, left = (picture.shape[0] - rows) // 2, (picture.shape[1] - columns) // 2
     linear = linear_from_srgb(picture[top : top + rows, left : left + columns])
     if scale > 1:  # average over the footprint first, else the picture would alias
+        from scipy.ndimage import gaussian_filter
+
         linear = gaussian_filter(linear, (0.5 * scale, 0.5 * scale, 0), mode="nearest")
     factors = (height / rows, width / columns, 1)
+    from scipy.ndimage import zoom
+
     return np.asarray(zoom(linear, factors, order=1, mode="nearest", grid_mode=True), dtype=np.float32)

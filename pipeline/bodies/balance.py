@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull
 
 from pipeline.bodies.leg_reach import shortest_turn
 
@@ -50,6 +49,8 @@ def settling_turn(vertices_m: Float64, centre_m: Float64) -> tuple[Float64, floa
         centre_m: (3).
     """
     low_m = vertices_m[vertices_m[:, 1] < vertices_m[:, 1].min() + _HULL_BAND_M]
+    from scipy.spatial import ConvexHull
+
     hull = ConvexHull(low_m)
     normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
     below_m = centre_m - (normals @ centre_m + offsets)[:, None] * normals

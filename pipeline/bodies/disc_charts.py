@@ -7,12 +7,15 @@ then divided by the stretch at the vertex they pull towards, which stay positive
 All charts are solved at once.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import splu
 
 from pipeline.bodies.mesh_parts import boundary_edges
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
@@ -64,7 +67,7 @@ def border_circle(points_m: Float64, triangles: Int32, chart: Int32) -> tuple[In
     return np.array(border, dtype=np.int32), np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def mean_value_weights(points_m: Float64, triangles: Int32) -> csr_array:
+def mean_value_weights(points_m: Float64, triangles: Int32) -> "csr_array":
     """Return Floater's weights (N N): row i holds the pulls of i's neighbours, all positive."""
     rows, columns, values = [], [], []
     for corner in range(3):
@@ -79,10 +82,12 @@ def mean_value_weights(points_m: Float64, triangles: Int32) -> csr_array:
             columns.append(neighbour)
             values.append(half / np.maximum(length, TINY_M))
     shape = (len(points_m), len(points_m))
+    from scipy.sparse import csr_array
+
     return csr_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
 
 
-def convex_combination(weights: csr_array, border: Int32, circle: Float64) -> Float64:
+def convex_combination(weights: "csr_array", border: Int32, circle: Float64) -> Float64:
     """Return the places (N 2) at which every point but the border's is its neighbours' weighted mean."""
     count = weights.shape[0]
     uv = np.zeros((count, 2))
@@ -90,6 +95,8 @@ def convex_combination(weights: csr_array, border: Int32, circle: Float64) -> Fl
     inner = np.setdiff1d(np.arange(count), border)
     pulls = _diagonal(1.0 / weights.sum(axis=1)) @ weights
     matrix = _diagonal(np.ones(len(inner))) - pulls[inner][:, inner]
+    from scipy.sparse.linalg import splu
+
     uv[inner] = splu(matrix.tocsc()).solve(pulls[inner][:, border] @ circle)
     return uv
 
@@ -117,6 +124,8 @@ def _at_vertices(stretch: Float64, areas_m2: Float64, triangles: Int32, count: i
     return np.asarray(np.sqrt(total / area_m2))
 
 
-def _diagonal(values: Float64) -> csr_array:
+def _diagonal(values: Float64) -> "csr_array":
     rows = np.arange(len(values))
+    from scipy.sparse import csr_array
+
     return csr_array((values, (rows, rows)), shape=(len(values), len(values)))

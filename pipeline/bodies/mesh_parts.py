@@ -1,9 +1,12 @@
 """Labelled triangle meshes: neighbours, smoothing of labels, islands, and what shape a part has."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+
+if TYPE_CHECKING:  # the names of parts are needed where there is no scipy
+    from scipy.sparse import csr_array
 
 Int32 = NDArray[np.int32]
 UInt8 = NDArray[np.uint8]
@@ -58,6 +61,8 @@ def without_islands(labels: UInt8, neighbours: Int32) -> UInt8:
 
 def label_pieces(labels: UInt8, neighbours: Int32) -> Int32:
     """Return the number of the connected piece of one label that each face belongs to."""
+    from scipy.sparse.csgraph import connected_components
+
     same = neighbours[labels[neighbours[:, 0]] == labels[neighbours[:, 1]]]
     return np.asarray(connected_components(_adjacency(same, len(labels)), directed=False)[1], dtype=np.int32)
 
@@ -86,6 +91,8 @@ def is_disc(faces: Int32) -> bool:
     return bool(len(boundary_edges(faces)) > 0 and pieces.max() == 0 and euler_number(faces) == 1)
 
 
-def _adjacency(pairs: Int32, count: int) -> csr_array:
+def _adjacency(pairs: Int32, count: int) -> "csr_array":
+    from scipy.sparse import csr_array
+
     rows, columns = np.concatenate([pairs, pairs[:, ::-1]]).T
     return csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(count, count))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from pipeline.visibility import vertex_normals
 
@@ -66,6 +65,8 @@ def signed_distance_m(points: Float64, vertices: Float64, faces: Int32) -> Float
     large as their neighbours.
     """
     around = _faces_around(faces, len(vertices))
+    from scipy.spatial import cKDTree
+
     near = cKDTree(vertices).query(points, k=min(CANDIDATES, len(vertices)))[1].reshape(len(points), -1)
     candidates = around[near].reshape(len(points), -1)
     corners = vertices[faces[candidates]]  # (N K 3 3)
