@@ -9,10 +9,12 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.fields import FIELDS
 from pipeline.pictures import (
+    chart_picture,
     contact_sheet,
     depth_picture,
     mask_picture,
     normal_picture,
+    part_picture,
     png_bytes,
     signed_picture,
 )
@@ -28,6 +30,9 @@ SHEET_TILE_PX = 192
 def describe(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Provenance and one row per field of a shard, a stage output or a whole dataset.
 
+    Provenance holds `figures`: what was measured of a stage's output; of a shard or a dataset, per capture, what
+    was measured against the truth.
+
     Ranges are over all samples of a file; values that the field table calls invalid are left out.
 
     Raises:
@@ -41,6 +46,10 @@ def describe(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         if (file.parent / RECORD).is_file():
             record = json.loads((file.parent / RECORD).read_text())
             provenance |= {key: record[key] for key in ("stage", "version", "fingerprint", "recipe", "run")}
+            provenance["figures"] = [{"name": name, **stat} for name, stat in record["stats"].items()]
+        elif "capture" in reader.fields and (file.parents[1] / INDEX).is_file():
+            names = sorted(set(reader.column("capture").tolist()))
+            provenance["figures"] = _against_truth(read_index(file.parents[1]), names)
         return provenance, [_describe_field(reader, name) for name in reader.fields]
 
 
@@ -102,12 +111,23 @@ def _describe_dataset(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]
     }
     provenance["shards"] = [f"{entry['path']} ({entry['samples']} samples)" for entry in index["shards"]]
     provenance["quarantined"] = len(index["quarantine"])
+    provenance["figures"] = _against_truth(index, sorted(index.get("captures", {})))
     blank = {"min": None, "median": None, "max": None}
     rows = [
         {**field, **blank, "field": name, "shape": f"N {field['shape']}".strip()}
         for name, field in index["fields"].items()
     ]
     return provenance, rows
+
+
+def _against_truth(index: dict[str, Any], captures: list[str]) -> list[dict[str, Any]]:
+    """What the stage `truth` measured of these captures; nothing where there is none to measure against."""
+    return [
+        {"capture": capture, "name": name, **stat}
+        for capture in captures
+        for name, stat in index["captures"][capture]["stats"].items()
+        if name.startswith(("true ", "truth "))
+    ]
 
 
 def _describe_field(reader: FrameReader, name: str) -> dict[str, Any]:
@@ -159,9 +179,11 @@ def _drawable(name: str) -> bool:
 def _picture(name: str, row: dict[str, Any]) -> np.ndarray:
     value = row[name]
     if value.dtype == np.uint8:
-        return value
+        return part_picture(value) if value.ndim == 2 else value
     if value.dtype == np.bool_:
         return mask_picture(value)
+    if name == "surface_uv":
+        return chart_picture(value.any(axis=-1).astype(np.uint8), value)
     if value.ndim == 3:
         return normal_picture(value, value.any(axis=-1))
     if name in ("base_m", "detail_m"):

@@ -96,8 +96,14 @@ def inspect(
     if json:
         print_json("inspect", True, [{"provenance": provenance}, *rows])
         return
+    figures = provenance.pop("figures", [])
     for key, value in provenance.items():
         print_line(f"{key}: {value}")
+    for stat in figures:
+        value = "not measured" if stat["value"] is None else f"{stat['value']:.4g} {stat['unit']}"
+        print_line(
+            f"{stat['capture']}, {stat['name']}: {value}" if "capture" in stat else f"{stat['name']}: {value}"
+        )
     columns = ("field", "shape", "dtype", "unit", "min", "median", "max")
     print_table(columns, [[row[key] for key in columns] for row in rows])
     if sheet is not None:

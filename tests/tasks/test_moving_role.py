@@ -57,6 +57,15 @@ def test_truth_scores_every_frame_of_the_moving_person(built):
     assert "truth surface accuracy, median" not in stats  # nothing is fused
 
 
+def test_inspect_shows_what_was_measured_against_the_truth(forge, built):
+    said = forge.run("inspect", built / "shards" / "train-00000.h5").out
+    value = read_index(built)["captures"]["ann-walk"]["stats"]["truth depth error, median"]["value"]
+    assert f"ann-walk, truth depth error, median: {value:.4g} m" in said
+    (place,) = (built / "stages" / "truth" / "ann-walk").iterdir()
+    assert f"truth depth error, median: {value:.4g} m" in forge.run("inspect", place).out
+    assert "ann-walk, truth detail error, median: " in forge.run("inspect", built).out
+
+
 def test_no_fusion_and_no_rendering_took_place(built):
     stages = {path.name for path in (built / "stages").iterdir()}
     assert stages == {"adopt", "foreground", "ingest", "layers", "normals", "simulate", "truth"}
