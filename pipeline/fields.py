@@ -223,9 +223,7 @@ FIELDS: dict[str, Field] = {
         frame="body",
         doc="axis-angle of each joint relative to its parent, about the T-pose's axes",
     ),
-    "body_betas": Field(
-        shape="B", dtype="float64", unit="1", doc="shape of the body in standard deviations"
-    ),
+    "body_betas": Field(shape="B", dtype="float64", unit="1", doc="shape of the body in standard deviations"),
     "body_transl_m": Field(
         shape="3",
         dtype="float64",

@@ -69,6 +69,12 @@ class Manifest:
         path = self.captures[capture].path
         return None if path is None else self.data_root / path
 
+    def motion_file(self, capture: str) -> Path | None:
+        """The BVH file that a simulated person moves by; None where the manifest names none."""
+        table = self.captures[capture].simulation
+        recorded = table is not None and str(table.motion).lower().endswith(".bvh")
+        return self.data_root / str(table.motion) if table is not None and recorded else None
+
 
 def load_manifest(path: Path) -> Manifest:
     """Read and check a dataset manifest.

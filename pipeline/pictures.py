@@ -16,6 +16,7 @@ Picture = NDArray[np.uint8]
 BACKGROUND = (128, 128, 128)  # mid grey, which none of the maps below passes through
 LIGHT_CAM = np.array([-0.48, -0.6, -0.64])  # unit, towards a lamp over the camera's left shoulder
 CLAY = np.array([255.0, 236.0, 214.0])  # tinted, so that no shade of it is grey
+GOLDEN = 0.618034  # of a turn: the hues of many labels in a row stay apart
 LABEL_PX = 18  # height of the strip under a tile
 
 
@@ -77,6 +78,20 @@ def shaded_picture(normal: Float32, mask: Bool) -> Picture:
 def mask_picture(mask: Bool) -> Picture:
     """The mask (H W) in white."""
     return _on_background(np.full((*mask.shape, 3), 255, np.uint8), mask)
+
+
+def part_picture(part: NDArray[np.uint8]) -> Picture:
+    """Labels (H W) counted from 1, each in a colour of its own; neighbours in number differ most."""
+    turn = 2 * np.pi * GOLDEN * np.arange(256)[:, None]
+    palette = _to_bytes(140 + 110 * np.cos(turn + np.array([0.0, 2.1, 4.2])))
+    return _on_background(palette[part], part > 0)
+
+
+def chart_picture(part: NDArray[np.uint8], uv: Float32) -> Picture:
+    """Charts (H W) counted from 1 and their coordinates (H W 2) in [0, 1]: U is red, V green, the part blue."""
+    # Blue in steps of 10 never meets the background's grey.
+    colours = np.concatenate([255.0 * uv, 10.0 * part[..., None]], axis=-1)
+    return _on_background(_to_bytes(colours), part > 0)
 
 
 def contact_sheet(tiles: Sequence[Picture], columns: int, tile_px: int, labels: Sequence[str]) -> Picture:

@@ -28,6 +28,35 @@ class SimulateSettings(Settings):
     radius_m: PositiveFloat = Field(2.2, description="mean distance of the camera from the person's axis")
 
 
+class ScanSettings(Settings):
+    """One mesh of one person: read, or drawn."""
+
+
+class PortraySettings(Settings):
+    """Pictures of a scan, each with a light, view, scale and background of its own."""
+
+    samples: PositiveInt = Field(24, description="of light per pixel; grain falls with their square root")
+    fill_min: PositiveFloat = Field(
+        0.55, le=1, description="least share of the picture's side that the person's fuller side takes"
+    )
+    fill_max: PositiveFloat = Field(0.95, le=1, description="largest share; the person is never cut off")
+    max_disagreement_m: PositiveFloat = Field(
+        0.0001, description="gate: largest median |Blender - ray cast| of a picture's depth"
+    )
+    min_mask_px: PositiveInt = Field(
+        500, description="a picture that shows less of the person is quarantined"
+    )
+    memory_limit_gb: PositiveFloat = Field(
+        6.0, exclude=True, description="Blender's process is ended when it grows beyond this"
+    )
+
+    @model_validator(mode="after")
+    def _fill_is_a_range(self) -> Self:
+        if self.fill_min > self.fill_max:
+            raise ValueError(f"fill_min must be at most fill_max ({self.fill_max:g}), is {self.fill_min:g}")
+        return self
+
+
 class IngestSettings(Settings):
     """Raw capture to checked frames."""
 
@@ -94,7 +123,8 @@ class AdoptSettings(Settings):
     )
     max_from_median_m: PositiveFloat = Field(1.0, description="farther depth is no part of the person")
     least_piece_share: Share = Field(
-        0.02, description="role moving: smaller pieces, over the largest, are left out; fused keeps the largest"
+        0.02,
+        description="role moving: smaller pieces, over the largest, are left out; fused keeps the largest",
     )
     min_mask_px: PositiveInt = Field(500, description="a frame with less trusted depth is quarantined")
 
@@ -134,10 +164,24 @@ class ReportSettings(Settings):
     worst_frames: PositiveInt = Field(6, description="worst frames shown per metric")
 
 
+class DrapeSettings(Settings):
+    """Cloth moved by a solver, for simulated captures that ask for it."""
+
+    quality: PositiveInt = Field(5, description="steps of the solver per frame; more let less cloth through")
+    lead_s: PositiveFloat = Field(0.5, description="time from the pose of the garments' making to the first")
+    settle_s: PositiveFloat = Field(0.2, description="time in that pose before anything is filmed")
+    memory_limit_gb: PositiveFloat = Field(
+        6.0, exclude=True, description="Blender's process is ended when it grows beyond this"
+    )
+
+
 class StagesSettings(Settings):
     """All stages' settings, as in the manifest's [stages.*] tables."""
 
     simulate: SimulateSettings = SimulateSettings()
+    drape: DrapeSettings = DrapeSettings()
+    scan: ScanSettings = ScanSettings()
+    portray: PortraySettings = PortraySettings()
     ingest: IngestSettings = IngestSettings()
     foreground: ForegroundSettings = ForegroundSettings()
     fuse: FuseSettings = FuseSettings()

@@ -76,9 +76,15 @@ def link_capture(
 
 def generator() -> str:
     """This software's name and version, as it stands in every shard."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return f"bodytruth {version('bodytruth')}"
+    try:
+        return f"bodytruth {version('bodytruth')}"
+    except PackageNotFoundError:  # a bare source tree
+        import tomllib
+
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+        return f"bodytruth {project['version']}"
 
 
 def read_index(path: Path) -> dict[str, Any]:

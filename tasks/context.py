@@ -41,6 +41,8 @@ def _raw_digest(path: str, capture: str, *, trust: bool) -> str:
     folder = manifest.capture_folder(capture)
     if folder is None:
         return ""
+    if table.format == "scan":
+        return _digest(manifest, [folder] if folder.is_file() else [], folder.parent, trust)
     try:
         opened = open_capture(folder, table.format, table.files)
         chosen = set(select_frames(opened.frames, table.frames))

@@ -7,10 +7,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pipeline.capture_tables import frames_slice
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError
-from pipeline.manifest import Manifest, frames_slice
+from pipeline.manifest import Manifest
 from pipeline.sealing import RECORD, read_record
+from tasks.scan import Scan
 from tasks.stage import CaptureStage, SealedTask
 
 
@@ -46,14 +48,19 @@ class Estimator:
         per_frame = history or self._calibration.get(task.NAME)
         if per_frame is None:
             return None
-        one = isinstance(task, CaptureStage)
-        frames = self._frames[task.capture] if one else sum(self._frames.values())
+        frames = self._units(task)
         return Cost(
             seconds=frames * per_frame["s_per_frame"],
             peak_rss_mb=per_frame["peak_rss_mb"],
             disk_mb=frames * per_frame["mb_per_frame"],
             source="history" if history else "calibration",
         )
+
+    def _units(self, task: SealedTask) -> int:
+        """Frames that a task works on; a scan is one, however many pictures are taken of it."""
+        if not isinstance(task, CaptureStage):
+            return sum(self._frames.values())
+        return 1 if isinstance(task, Scan) else self._frames[task.capture]
 
 
 def _per_frame(folder: Path) -> dict[str, dict[str, float]]:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.cameras import nearest_rigid
+from pipeline.capture_tables import CaptureTable
 from pipeline.captures.capture import Capture, Frame
 from pipeline.captures.opening import open_capture
 from pipeline.captures.tang2019 import shifted
 from pipeline.errors import InputError, StageError
-from pipeline.manifest import CaptureTable, select_frames
+from pipeline.manifest import select_frames
 from pipeline.quality import QuarantineRow
 from pipeline.settings import IngestSettings
 from pipeline.spread import figure

@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest import CaptureTable, Manifest
+from pipeline.capture_tables import CaptureTable
+from pipeline.manifest import Manifest
 from pipeline.sealing import read_record, require_undamaged
 from pipeline.store import FrameReader
 from tasks.context import manifest_of

@@ -12,6 +12,7 @@ from pipeline.sealing import ASIDE_MARK, PART_MARK, damage, mark_damaged
 from tasks.building import locked, sweep
 from tasks.context import manifest_of
 from tasks.graph import CURRENT, Dataset, all_tasks, output_folders
+from tasks.scan import opened_scan
 
 
 def verify_outputs(manifest: str) -> tuple[int, list[dict[str, Any]]]:
@@ -92,7 +93,9 @@ def _require_inputs(manifest: str) -> None:
     loaded = manifest_of(manifest)
     for capture, table in loaded.captures.items():
         folder = loaded.capture_folder(capture)
-        if folder is not None:
+        if folder is not None and table.format == "scan":
+            opened_scan(folder, table)
+        elif folder is not None:
             open_capture(folder, table.format, table.files)
 
 

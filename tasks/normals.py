@@ -8,15 +8,19 @@ from pipeline.comparison import angle_rad
 from pipeline.normals import normals_from_depth
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
+from tasks.adopt import Adopt
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
-from tasks.render import Render
 from tasks.stage import CaptureStage, SealedTask
 from tasks.surface import surface_of
 
 
 class Normals(CaptureStage):
-    """Tang 2019, section 6.1, on every frame of one capture; compared with the rendered normals."""
+    """Tang 2019, section 6.1, on every frame of one capture; compared with the rendered normals.
+
+    Of scans too, whose rendered normals are exact: a network that is trained on both must find the same
+    smoothing by the same window in `normal`, wherever the depth came from.
+    """
 
     NAME = "normals"
 
@@ -27,7 +31,7 @@ class Normals(CaptureStage):
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.normals
         surface = surface_of(self).NAME
-        rendered = ("normal_rendered",) if surface == Render.NAME else ()
+        rendered = () if surface == Adopt.NAME else ("normal_rendered",)
         frames = inputs.joined({surface: ("depth_m", "mask", "K", *rendered)})
         angles = Spread(low=0.0, high=np.pi, bins=3600)
         fitted = masked = 0

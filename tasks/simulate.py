@@ -1,5 +1,6 @@
 """A simulated capture: raw files as a Kinect writes them, and the truth beside them."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from pipeline.seeds import stream
-from pipeline.simulation.casting import Script, draw_take
+from pipeline.simulation.casting import draw_take
+from pipeline.simulation.draping import read_hung
 from pipeline.simulation.filming import film_take, vertex_rgb
 from pipeline.simulation.kinect_writer import TRUTH_FOLDER, KinectFrame, write_kinect2_capture
+from tasks.drape import CLOTH_FILE, Drape
 from tasks.inputs import Inputs
 from tasks.job import Progress, StageResult
-from tasks.stage import CaptureStage
+from tasks.script import identity_of, script_of
+from tasks.stage import CaptureStage, SealedTask
 
 __all__ = ["RAW_FOLDER", "TRUTH_FOLDER", "Simulate"]
 
@@ -25,17 +29,17 @@ class Simulate(CaptureStage):
     NAME = "simulate"
     VERSION = 2
 
+    def upstream(self) -> dict[str, SealedTask]:
+        return {Drape.NAME: self.sibling(Drape)} if self.table().has_simulated_cloth else {}
+
     def identity(self) -> dict[str, Any]:
-        table = self.table()
-        seed = self.loaded().dataset.seed
-        script = {key: getattr(table, key) for key in ("subject", "outfit", "pose", "count")}
-        return {"seed": seed, "capture": self.capture, **script, **table.simulated.model_dump(mode="json")}
+        return identity_of(self)
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
-        identity = self.identity()
-        seed = identity.pop("seed")
-        distance_m = inputs.manifest.stages.simulate.radius_m
-        take = draw_take(seed, Script(**identity, distance_m=distance_m))
+        seed = self.loaded().dataset.seed
+        take = draw_take(seed, script_of(self))
+        if inputs.has(Drape.NAME):
+            take = replace(take, hanging_m=read_hung(inputs.folder(Drape.NAME) / CLOTH_FILE).at)
         count = len(take.times.depth_s) * len(take.paths)
 
         def counted(frame: KinectFrame) -> KinectFrame:

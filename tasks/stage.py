@@ -6,8 +6,9 @@ from typing import Any
 
 import luigi
 
+from pipeline.capture_tables import CaptureTable
 from pipeline.fingerprints import fingerprint
-from pipeline.manifest import CaptureTable, Manifest
+from pipeline.manifest import Manifest
 from pipeline.sealing import read_record
 from pipeline.store import SCHEMA
 from tasks.context import PLACE_VARIABLES, manifest_of

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from pipeline.capture_tables import CaptureTable, ScanTable, SimulationTable
 from pipeline.captures.rgbd_folder import RgbdFiles
 from pipeline.errors import BodytruthError
 from pipeline.fields import fields_markdown
-from pipeline.manifest import CaptureTable, DatasetTable
+from pipeline.manifest import DatasetTable
 from pipeline.settings import StagesSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,14 +209,24 @@ def test_manifest_page_lists_every_setting_with_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("heading", "model"),
-    [("[dataset]", DatasetTable), ("[[capture]]", CaptureTable), ("[capture.files]", RgbdFiles)],
+    [
+        ("[dataset]", DatasetTable),
+        ("[[capture]]", CaptureTable),
+        ("[capture.files]", RgbdFiles),
+        ("[capture.scan]", ScanTable),
+        ("[capture.simulation]", SimulationTable),
+    ],
 )
 def test_manifest_page_lists_every_key_of_a_table(heading: str, model: type[BaseModel]) -> None:
     page = (DOCS / "manifest.md").read_text(encoding="utf-8")
     section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", section, flags=re.MULTILINE)
-    # `files` is the table [capture.files] itself
-    assert set(re.findall(r"[a-z_]+", " ".join(rows))) == set(model.model_fields) - {"files"}
+    # These are tables of their own.
+    assert set(re.findall(r"[a-z_]+", " ".join(rows))) == set(model.model_fields) - {
+        "files",
+        "scan",
+        "simulation",
+    }
 
 
 def test_libraries_page_lists_every_dependency_and_no_other() -> None:

@@ -10,14 +10,29 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cameras import crop_resize
+from pipeline.bodies.joints import SMPL24, TANG16, mirrored_pose
+from pipeline.bodies.parts import DENSEPOSE24_NAMES, SURREAL24_NAMES, TANG14_NAMES, flipped_labels
+from pipeline.cameras import crop_intrinsics, crop_resize, project
 from pipeline.seeds import stream
 
 MIRROR_X = np.diag([-1.0, 1.0, 1.0, 1.0])
 
-# What a field is when the camera's x axis is mirrored or its focal length changes. A field that names left and
-# right (joints, body parts, volumes) needs a kind of its own that swaps the two; there is none yet.
-Kind = Literal["picture", "vectors", "intrinsics", "pose", "same"]
+# What a field is when the camera's x axis is mirrored or its focal length changes. Labels, joints and poses name
+# left and right, and swap the two.
+Kind = Literal[
+    "picture",
+    "vectors",
+    "labels",
+    "chart",
+    "intrinsics",
+    "pose",
+    "joints",
+    "pixels",
+    "angles",
+    "place",
+    "same",
+]
+PICTURES: tuple[Kind, ...] = ("picture", "vectors", "labels", "chart")
 KINDS: dict[str, Kind] = {
     "capture": "same",
     "subject": "same",
@@ -36,6 +51,24 @@ KINDS: dict[str, Kind] = {
     "detail_m": "picture",
     "normal": "vectors",
     "normal_residual_m": "picture",
+    "part14": "labels",
+    "part24": "labels",
+    "surface_part": "labels",
+    "surface_uv": "chart",
+    "joints_smpl24_cam_m": "joints",
+    "joints_tang16_cam_m": "joints",
+    "joints_tang16_px": "pixels",
+    "body_pose_rad": "angles",
+    "body_betas": "same",  # the body at rest is its own mirror image
+    "body_transl_m": "place",
+}
+PARTNERS = {
+    "part14": flipped_labels(TANG14_NAMES),
+    "part24": flipped_labels(SURREAL24_NAMES),
+    "surface_part": flipped_labels(DENSEPOSE24_NAMES),
+    "joints_smpl24_cam_m": np.array(SMPL24.flip),
+    "joints_tang16_cam_m": np.array(TANG16.flip),
+    "joints_tang16_px": np.array(TANG16.flip),
 }
 
 
@@ -101,10 +134,11 @@ def scale(sample: Mapping[str, Any], factor: float) -> dict[str, Any]:
         ValueError: unless pictures are square.
     """
     pictures = {name: value for name, value in sample.items() if _is_picture(name)}
+    lensed = [name for name in sample if _kind(name) in ("intrinsics", "pixels")]
     if not pictures:
-        if "K" in sample:
+        if lensed:
             raise ValueError(
-                "scale: K must come with a picture, which tells the image's centre; there is none"
+                f"scale: {lensed[0]} must come with a picture, which tells the image's centre; there is none"
             )
         return dict(sample)
     height, width = next(iter(pictures.values())).shape[:2]
@@ -112,9 +146,14 @@ def scale(sample: Mapping[str, Any], factor: float) -> dict[str, Any]:
         raise ValueError(f"scale: pictures must be square, are {height} x {width} px")
     side = width / factor
     corner = (width - side) / 2
-    K = np.asarray(sample["K"]) if "K" in sample else np.eye(3)
-    resized, scaled_K = crop_resize(pictures, K, (corner, corner, side), width)
-    return {**sample, **resized, **({"K": scaled_K} if "K" in sample else {})}
+    box = (corner, corner, side)
+    scaled, _ = crop_resize(pictures, np.eye(3), box, width)
+    for name in lensed:
+        if _kind(name) == "intrinsics":
+            scaled[name] = crop_intrinsics(np.asarray(sample[name]), box, width)
+        else:
+            scaled[name] = _lensed(sample[name], box, width)
+    return {**sample, **scaled}
 
 
 def apply_gain(image: NDArray[np.uint8], gain: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -130,20 +169,46 @@ def _kind(name: str) -> Kind:
 
 
 def _is_picture(name: str) -> bool:
-    return _kind(name) in ("picture", "vectors")
+    return _kind(name) in PICTURES
+
+
+def _lensed(pixels: NDArray[Any], box: tuple[float, float, float], size_px: int) -> NDArray[Any]:
+    """Pixel coordinates (J 2) as the lens of `crop_intrinsics` shows them: a crop is a camera for pixels."""
+    homogeneous = np.concatenate([pixels, np.ones_like(pixels[:, :1])], axis=1)
+    moved = project(homogeneous, crop_intrinsics(np.eye(3), box, size_px))
+    return np.asarray(moved, dtype=pixels.dtype)
 
 
 def _flipped(name: str, value: Any, width: int | None) -> Any:
     kind = _kind(name)
-    if kind == "picture":
-        return np.ascontiguousarray(value[:, ::-1])
+    if kind in PICTURES:
+        return _flipped_picture(name, kind, np.ascontiguousarray(value[:, ::-1]))
+    if kind in ("intrinsics", "pixels"):
+        if width is None:
+            raise ValueError(f"flip: {name} must come with a picture, which tells the width; there is none")
+        mirrored = np.array(value if kind == "intrinsics" else value[PARTNERS[name]])
+        column = (0, 2) if kind == "intrinsics" else (slice(None), 0)
+        mirrored[column] = width - 1 - mirrored[column]
+        return mirrored
+    if kind == "joints":
+        return value[PARTNERS[name]] * np.array([-1, 1, 1], value.dtype)
+    if kind == "angles":
+        return mirrored_pose(value)
+    if kind == "place":
+        return value * np.array([-1, 1, 1], value.dtype)
+    return MIRROR_X @ value @ MIRROR_X if kind == "pose" else value
+
+
+def _flipped_picture(name: str, kind: Kind, turned: NDArray[Any]) -> NDArray[Any]:
+    """What a picture's values become once its columns are turned round."""
     if kind == "vectors":
         # 0 means invalid, and -0 is not the same bytes.
-        return np.ascontiguousarray(value[:, ::-1]) * np.array([-1, 1, 1], value.dtype) + value.dtype.type(0)
-    if kind == "intrinsics":
-        if width is None:
-            raise ValueError("flip: K must come with a picture, which tells the width; there is none")
-        mirrored = np.array(value, np.float64)
-        mirrored[0, 2] = width - 1 - mirrored[0, 2]
-        return mirrored
-    return MIRROR_X @ value @ MIRROR_X if kind == "pose" else value
+        return turned * np.array([-1, 1, 1], turned.dtype) + turned.dtype.type(0)
+    if kind == "labels":
+        return np.asarray(PARTNERS[name][turned])
+    if kind == "chart":
+        # A disc inside its square holds no corner, so (0, 0) is no place on it. Charts of left and right are
+        # mirror images to 0.001 of their side.
+        there = turned.any(axis=-1)
+        turned[..., 0] = np.where(there, 1 - turned[..., 0], 0)
+    return turned

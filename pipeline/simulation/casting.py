@@ -1,18 +1,20 @@
 """From the words of a manifest to a take: who, in what, in which pose or motion, before which cameras."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bodies.model import default_body
-from pipeline.bodies.motions import Motion, MotionName, motion
+from pipeline.bodies.motions import MotionName, motion
 from pipeline.bodies.pose_sampler import draw_poses, named_pose
 from pipeline.bodies.proportions import Proportions, proportions_of
 from pipeline.seeds import stream
+from pipeline.simulation.acting import Action, acted, on_soles, recorded
 from pipeline.simulation.camera_path import CameraPath, Kind, draw_path
 from pipeline.simulation.dressing import Wardrobe, dress, dressed
-from pipeline.simulation.filming import Action, Take
+from pipeline.simulation.filming import Take
 from pipeline.simulation.identity import draw_identity
 from pipeline.simulation.kinect import RATE_HZ, FrameTimes, draw_times, virtual_kinect
 from pipeline.simulation.outfit import draw_outfit
@@ -31,6 +33,7 @@ class Script:
     Attributes:
         pose: a name of `pipeline.bodies.named_poses`; None draws any pose that a person can hold.
         count: frames, all cameras together; a multiple of them.
+        motion: by rule, or a BVH file; None for a person who holds a pose.
         distance_m: mean distance of the cameras from the person's axis.
     """
 
@@ -38,7 +41,7 @@ class Script:
     subject: str
     outfit: str | None
     pose: str | None
-    motion: MotionName | None
+    motion: MotionName | Path | None
     camera: Kind
     cameras: int
     count: int
@@ -92,42 +95,26 @@ def _still(
     """The action of a person who holds one pose, and the height of the stool that they need."""
     stands = draw_poses(rng, 1, proportions) if name is None else named_pose(name, rng, proportions)
     pose_rad = stands.pose_rad[0]
-    place_m, lift_m = _on_soles(wardrobe, pose_rad, stands.transl_m[0])
+    place_m, lift_m = on_soles(wardrobe, pose_rad, stands.transl_m[0])
     seat_m = float(stands.seat_height_m[0])
     return lambda time_s: (pose_rad, place_m), seat_m + lift_m if seat_m else 0.0
 
 
 def _moving(
-    rng: np.random.Generator, name: MotionName, wardrobe: Wardrobe, proportions: Proportions, times: FrameTimes
+    rng: np.random.Generator,
+    what: MotionName | Path,
+    wardrobe: Wardrobe,
+    proportions: Proportions,
+    times: FrameTimes,
 ) -> Action:
     begin_s = min(times.depth_s[0], times.color_s[0]) - SPARE_S
     seconds = max(times.depth_s[-1], times.color_s[-1]) - begin_s + SPARE_S
-    moves = motion(name, rng, proportions, seconds=seconds, fps=MOTION_FPS)
-    _, lift_m = _on_soles(wardrobe, moves.pose_rad[0], moves.transl_m[0])
-
-    def action(time_s: float) -> tuple[Float64, Float64]:
-        pose_rad, place_m = _between(moves, (time_s - begin_s) * MOTION_FPS)
-        return pose_rad, place_m + [0.0, lift_m, 0.0]
-
-    return action
-
-
-def _on_soles(wardrobe: Wardrobe, pose_rad: Float64, transl_m: Float64) -> tuple[Float64, float]:
-    """The place of a body whose clothes touch the floor y = 0, and how far that lifts it."""
-    lift_m = -float(dressed(wardrobe, pose_rad, transl_m).vertices_m[:, 1].min())
-    return transl_m + [0.0, lift_m, 0.0], lift_m
-
-
-def _between(moves: Motion, row: float) -> tuple[Float64, Float64]:
-    """Pose and place between two rows; the rotation goes the shortest way at constant speed."""
-    from scipy.spatial.transform import Rotation
-
-    before = int(np.clip(np.floor(row), 0, len(moves.pose_rad) - 2))
-    share = float(np.clip(row - before, 0.0, 1.0))
-    first, second = (Rotation.from_rotvec(moves.pose_rad[index]) for index in (before, before + 1))
-    turned = first * Rotation.from_rotvec(share * (first.inv() * second).as_rotvec())
-    place_m = (1 - share) * moves.transl_m[before] + share * moves.transl_m[before + 1]
-    return turned.as_rotvec(), place_m
+    if isinstance(what, Path):
+        moves, fps = recorded(what, wardrobe, proportions, seconds)
+        return acted(moves, fps=fps, begin_s=begin_s, lift_m=0.0)
+    moves = motion(what, rng, proportions, seconds=seconds, fps=MOTION_FPS)
+    _, lift_m = on_soles(wardrobe, moves.pose_rad[0], moves.transl_m[0])
+    return acted(moves, fps=MOTION_FPS, begin_s=begin_s, lift_m=lift_m)
 
 
 def _paths(

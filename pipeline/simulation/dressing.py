@@ -4,6 +4,7 @@ In every pose the layers of a wardrobe are skinned, smoothed across the creases 
 of what lies under them, folded, and pushed out again; every step is a smooth function of the pose.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,14 @@ from numpy.typing import NDArray
 
 from pipeline.bodies.model import Body
 from pipeline.bodies.skinning import joint_transforms, rotation_matrices
+from pipeline.simulation.layers import Ground, nearest
 from pipeline.simulation.wardrobe import REGIONS, Cover, Wardrobe, dress
 from pipeline.simulation.wrinkles import STRAIGHT_RAD, bend_vectors
 
-__all__ = ["REGIONS", "DressedBody", "Penetration", "Wardrobe", "dress", "dressed", "penetration"]
+__all__ = [
+    "REGIONS", "DressedBody", "Penetration", "Wardrobe", "bind_rotations", "dress", "dressed", "penetration",
+    "smooth_layers",
+]  # fmt: skip
 
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
@@ -58,13 +63,58 @@ class DressedBody:
     wardrobe: Wardrobe
 
 
-def dressed(wardrobe: Wardrobe, pose_rad: NDArray[Any], transl_m: NDArray[Any]) -> DressedBody:
+def dressed(
+    wardrobe: Wardrobe,
+    pose_rad: NDArray[Any],
+    transl_m: NDArray[Any],
+    *,
+    hanging_m: Sequence[NDArray[Any]] | None = None,
+) -> DressedBody:
     """Pose a dressed person.
 
     Args:
         pose_rad: (24 3) axis-angle rotation of each joint relative to its parent, about the T-pose's axes.
         transl_m: (3,) added to everything.
+        hanging_m: (N 3) for each soft layer, innermost first: how far simulated cloth lies from
+            `smooth_layers`; the layers then have no other folds.
     """
+    from pipeline.simulation.dressing_kernels import normals_of
+
+    stack_m, normals, placed_m, bend = _skinned(wardrobe, pose_rad, transl_m)
+    if hanging_m is None:
+        for cover in wardrobe.covers:
+            if cover.wrinkles is not None:
+                here = slice(cover.start, cover.stop)
+                smooth_m = _smoothed(cover, stack_m, normals)
+                normals[here] = normals_of(smooth_m, cover.layer.sheet.faces)
+                stack_m[here] = _folded(cover, smooth_m, stack_m, normals, bend)
+    else:
+        _smooth_all(wardrobe, stack_m, normals)
+        for cover, away_m in zip(_soft(wardrobe), hanging_m, strict=True):
+            here = slice(cover.start, cover.stop)
+            stack_m[here] = _hung(wardrobe, cover, stack_m[here] + away_m, stack_m, normals)
+            normals[here] = normals_of(stack_m[here], cover.layer.sheet.faces)
+    closed_m = stack_m[wardrobe.ring_anchor] - SUNK_M * normals[wardrobe.ring_anchor]
+    return DressedBody(
+        vertices_m=np.concatenate([stack_m, stack_m[wardrobe.ring], closed_m])[wardrobe.kept],
+        faces=wardrobe.faces, region=wardrobe.region, rest_m=wardrobe.rest_m, body_face=wardrobe.body_face,
+        body_bary=wardrobe.body_bary, body_vertex=wardrobe.body_vertex, joints_m=placed_m,
+        body_vertices_m=stack_m[: len(wardrobe.body.arrays.template_m)],
+        stack_m=stack_m, stack_normals=normals, wardrobe=wardrobe,
+    )  # fmt: skip
+
+
+def smooth_layers(wardrobe: Wardrobe, pose_rad: NDArray[Any], transl_m: NDArray[Any]) -> Float64:
+    """Return the stack (N 3) of all layers, the soft ones without folds: outside of each other and smooth."""
+    stack_m, normals, _, _ = _skinned(wardrobe, pose_rad, transl_m)
+    _smooth_all(wardrobe, stack_m, normals)
+    return stack_m
+
+
+def _skinned(
+    wardrobe: Wardrobe, pose_rad: NDArray[Any], transl_m: NDArray[Any]
+) -> tuple[Float64, Float64, Float64, Float64]:
+    """Return the stack (N 3), normals (N 3) of all but the soft layers, joints (24 3) and bends (24 3)."""
     from pipeline.bodies.model_kernels import skin
     from pipeline.simulation.dressing_kernels import normals_of
 
@@ -80,41 +130,51 @@ def dressed(wardrobe: Wardrobe, pose_rad: NDArray[Any], transl_m: NDArray[Any]) 
     normals = np.zeros_like(stack_m)
     bare = len(wardrobe.fine.bind_m)
     normals[:bare] = normals_of(stack_m[:bare], wardrobe.fine.sheet.faces)
-    bend = bend_vectors(rotations, _rest_rotations(wardrobe.body))
     for cover in wardrobe.covers:
-        here = slice(cover.start, cover.stop)
-        if cover.wrinkles is not None:
-            stack_m[here], normals[here] = _draped(cover, stack_m, normals, bend)
-        else:
+        if cover.wrinkles is None:
+            here = slice(cover.start, cover.stop)
             normals[here] = normals_of(stack_m[here], cover.layer.sheet.faces)
-    closed_m = stack_m[wardrobe.ring_anchor] - SUNK_M * normals[wardrobe.ring_anchor]
-    return DressedBody(
-        vertices_m=np.concatenate([stack_m, stack_m[wardrobe.ring], closed_m])[wardrobe.kept],
-        faces=wardrobe.faces, region=wardrobe.region, rest_m=wardrobe.rest_m, body_face=wardrobe.body_face,
-        body_bary=wardrobe.body_bary, body_vertex=wardrobe.body_vertex, joints_m=placed_m,
-        body_vertices_m=stack_m[: len(wardrobe.body.arrays.template_m)],
-        stack_m=stack_m, stack_normals=normals, wardrobe=wardrobe,
-    )  # fmt: skip
+    return stack_m, normals, placed_m, bend_vectors(rotations, bind_rotations(wardrobe.body))
 
 
-def _draped(cover: Cover, stack_m: Float64, normals: Float64, bend: Float64) -> tuple[Float64, Float64]:
-    """Return a soft layer over what lies under it, folded, and its normals without the folds."""
-    from pipeline.simulation.dressing_kernels import fold_heights, normals_of, pushed_out, relaxed
+def _soft(wardrobe: Wardrobe) -> list[Cover]:
+    return [cover for cover in wardrobe.covers if cover.layer.soft]
 
-    layer, wrinkles = cover.layer, cover.wrinkles
-    assert wrinkles is not None
-    faces = layer.sheet.faces
-    gap_m = np.full(len(layer.bind_m), GAP_M)
 
-    def out(points_m: Float64) -> Float64:
-        return pushed_out(
-            points_m, layer.anchor, ground_m=stack_m, ground_normals=normals, gap_m=gap_m, soft_m=SOFT_M
-        )
+def _smooth_all(wardrobe: Wardrobe, stack_m: Float64, normals: Float64) -> None:
+    """Smooth the soft layers in place, each outside of those below it."""
+    from pipeline.simulation.dressing_kernels import normals_of
+
+    for cover in _soft(wardrobe):
+        here = slice(cover.start, cover.stop)
+        stack_m[here] = _smoothed(cover, stack_m, normals)
+        normals[here] = normals_of(stack_m[here], cover.layer.sheet.faces)
+
+
+def _pushed_out(points_m: Float64, anchor: Int32, stack_m: Float64, normals: Float64) -> Float64:
+    from pipeline.simulation.dressing_kernels import pushed_out
+
+    gap_m = np.full(len(points_m), GAP_M)
+    return pushed_out(points_m, anchor, ground_m=stack_m, ground_normals=normals, gap_m=gap_m, soft_m=SOFT_M)
+
+
+def _smoothed(cover: Cover, stack_m: Float64, normals: Float64) -> Float64:
+    """Return a soft layer (N 3) outside of what lies under it, without the creases of skinning."""
+    from pipeline.simulation.dressing_kernels import relaxed
 
     smooth_m = stack_m[cover.start : cover.stop]
     for _ in range(2):
-        smooth_m = out(relaxed(smooth_m, cover.mean, step=SMOOTHING_STEP, rounds=SMOOTHING_ROUNDS))
-    smooth_normals = normals_of(smooth_m, faces)
+        smooth_m = relaxed(smooth_m, cover.mean, step=SMOOTHING_STEP, rounds=SMOOTHING_ROUNDS)
+        smooth_m = _pushed_out(smooth_m, cover.layer.anchor, stack_m, normals)
+    return smooth_m
+
+
+def _folded(cover: Cover, smooth_m: Float64, stack_m: Float64, normals: Float64, bend: Float64) -> Float64:
+    """Return a smooth layer (N 3), whose normals stand in `normals`, with its drawn folds."""
+    from pipeline.simulation.dressing_kernels import fold_heights
+
+    wrinkles = cover.wrinkles
+    assert wrinkles is not None
     height_m = fold_heights(
         wrinkles.standing_m,
         wrinkles.joint,
@@ -123,7 +183,28 @@ def _draped(cover: Cover, stack_m: Float64, normals: Float64, bend: Float64) -> 
         bend=bend,
         still_rad=STRAIGHT_RAD,
     )
-    return out(smooth_m + height_m[:, None] * smooth_normals), smooth_normals
+    folded_m = smooth_m + height_m[:, None] * normals[cover.start : cover.stop]
+    return _pushed_out(folded_m, cover.layer.anchor, stack_m, normals)
+
+
+def _hung(wardrobe: Wardrobe, cover: Cover, points_m: Float64, stack_m: Float64, normals: Float64) -> Float64:
+    """Return simulated cloth (N 3) outside of what it lies on now: it slides, so its anchors are found anew."""
+    from pipeline.simulation.dressing_kernels import normals_of
+
+    below = np.arange(len(wardrobe.fine.bind_m))
+    for other in wardrobe.covers:
+        if other.start < cover.start and other.layer.region != "hair":
+            below = np.concatenate([below, np.arange(other.start, other.stop)])
+    ground = Ground(
+        vertex=below.astype(np.int32),
+        points_m=stack_m[below],
+        normals=normals[below],
+        arms=np.zeros(len(below)),
+    )
+    for _ in range(2):  # a top that is inside of trousers too may lie next to the skin at first
+        rows = nearest(ground, points_m, normals_of(points_m, cover.layer.sheet.faces))
+        points_m = _pushed_out(points_m, ground.vertex[rows], stack_m, normals)
+    return points_m
 
 
 def _moves(
@@ -142,7 +223,7 @@ def _moves(
     return linear[0], placed_m[0] + np.asarray(transl_m, np.float64), rotations
 
 
-def _rest_rotations(body: Body) -> Float64:
+def bind_rotations(body: Body) -> Float64:
     """Return the local rotations (24 3 3) that the bind pose has."""
     bind, parents = body.arrays.bind_rotation, np.maximum(body.arrays.parents, 0)
     local = bind[parents].transpose(0, 2, 1) @ bind

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.cameras import invert_rigid, transform
 from pipeline.captures.kinect2_calibration import Kinect2Calibration
+from pipeline.simulation.acting import Action
 from pipeline.simulation.camera_path import CameraPath
 from pipeline.simulation.color_space import srgb_from_linear
 from pipeline.simulation.dressing import DressedBody, Wardrobe, dressed
@@ -36,7 +37,7 @@ ROOM_MARGIN_M = 0.1  # beyond the outermost camera
 SEAT_HALF_M = 0.17
 ROOM_INFRARED = (0.30, 0.55)  # reflectance near 850 nm of what is black and of what is white to the eye
 
-Action = Callable[[float], tuple[Float64, Float64]]  # seconds to pose (24 3) and place (3) of the body
+Hanging = Callable[[float], Sequence[Float64]]
 Draw = Callable[
     [str, int | None], np.random.Generator
 ]  # a stream for a purpose and, where it has one, a frame
@@ -52,6 +53,7 @@ class Take:
         seat_m: height of the stool under a person who sits; 0 without one.
         duration_s: from the first moment to the end of the cameras' paths.
         times: one row a moment; all cameras see the same moments.
+        hanging_m: by time, what `dressed` takes of simulated cloth; without it, cloth has its drawn folds.
     """
 
     wardrobe: Wardrobe
@@ -62,6 +64,7 @@ class Take:
     duration_s: float
     times: FrameTimes
     calibration: Kinect2Calibration
+    hanging_m: Hanging | None = None
 
 
 def film_take(take: Take, draw: Draw, *, threads: int) -> Iterator[KinectFrame]:
@@ -160,7 +163,8 @@ def _studio(take: Take, draw: Draw) -> tuple[Surface, Lights]:
 
 def _set_stage(take: Take, room: Surface, lights: Lights, time_s: float) -> _Stage:
     pose_rad, transl_m = take.action(time_s)
-    person = dressed(take.wardrobe, pose_rad, transl_m)
+    hanging_m = None if take.hanging_m is None else take.hanging_m(time_s)
+    person = dressed(take.wardrobe, pose_rad, transl_m, hanging_m=hanging_m)
     # float32 places, so that the stored truth is the very surface that was filmed.
     places = person.vertices_m.astype(np.float32).astype(np.float64)
     figure = painted_surface(

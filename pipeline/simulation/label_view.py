@@ -84,7 +84,8 @@ def label_view(
     face_index, bary, depth_m = visible_faces(
         transform(cam_from_world, figure.vertices_m), figure.faces, K, height=size_px, width=size_px
     )
-    face, place = face_index, bary
+    face: Int32 = face_index
+    place: NDArray[Any] = bary
     if figure.on_body is not None:
         body_face, body_bary = figure.on_body
         face, place = body_places(face_index, bary, body_face=body_face, body_bary=body_bary)

@@ -81,7 +81,7 @@ def light_on(
         if lamp == 0:
             facing *= _lit(points_m + BIAS_M * normals, light.towards[lamp], casters)
         received += facing[:, None] * light.colors[lamp]
-    return received
+    return np.asarray(received)
 
 
 def _tint(rng: np.random.Generator) -> Float64:
@@ -89,9 +89,7 @@ def _tint(rng: np.random.Generator) -> Float64:
     return np.asarray(ends[1] + rng.uniform(0, 1) * (ends[rng.integers(3)] - ends[1]))
 
 
-def _lit(
-    points_m: Float64, towards: Float64, casters: tuple[NDArray[Any], NDArray[np.int32]]
-) -> Float64:
+def _lit(points_m: Float64, towards: Float64, casters: tuple[NDArray[Any], NDArray[np.int32]]) -> Float64:
     """Share (N) of a far lamp that points see, softened over nine places of its shadow map."""
     vertices_m, faces = casters
     middle = (vertices_m.min(axis=0) + vertices_m.max(axis=0)) / 2

@@ -35,7 +35,7 @@ def draw_camera(rng: np.random.Generator, vertices_m: NDArray[Any]) -> Float64:
         aim_m=middle_m + rng.normal(scale=AIM_SPREAD_M, size=3),
         sway=sway,
     )
-    return path.at(np.zeros(1))[0]
+    return np.asarray(path.at(np.zeros(1))[0])
 
 
 def draw_crop(

@@ -34,6 +34,7 @@ UInt8 = NDArray[np.uint8]
 SAMPLES_PER_WARDROBE = 16  # poses that share one person's clothes, whose making takes a second
 BLACK_SHARE, ROOM_SHARE = 0.5, 0.35  # of the backgrounds: none, a room; the others are a blur of colours
 BLUR_PX = (0.35, 0.8)  # standard deviation of the lens's blur, in the sample's own pixels
+BURNT_QUANTILE, BURNT = 0.95, 0.9  # of the pixels, so many may be brighter than this share of white
 COMPRESSED_SHARE, QUALITY = 0.6, (60, 96)  # samples that went through JPEG, and how well
 
 
@@ -139,7 +140,11 @@ def _layers(depth_m: Float32, mask: NDArray[np.bool_], K: Float64, targets: Targ
 
 
 def _draw_image(
-    rng: np.random.Generator, person: DressedBody, seen: Seen, depth_m: Float32, camera: tuple[Float64, Float64]
+    rng: np.random.Generator,
+    person: DressedBody,
+    seen: Seen,
+    depth_m: Float32,
+    camera: tuple[Float64, Float64],
 ) -> UInt8:
     """The picture (N N 3): a person in this light, before this background, through a lens and a sensor."""
     size_px = len(depth_m)
@@ -155,8 +160,10 @@ def _draw_image(
     linear *= np.float32(received.mean() * rng.uniform(0.6, 1.4))
     linear[mask] = received * albedo
     film = draw_film(rng, linear)
-    # Film counts its blur at 1920 px.
-    film = replace(film, blur_px=float(rng.uniform(*BLUR_PX)) * 1920 / size_px)
+    # A camera darkens a picture that it would burn out; film counts its blur at 1920 px.
+    brightest = float(np.quantile(linear[::4, ::4] @ film.gains / 3, BURNT_QUANTILE))
+    gains = film.gains * min(1.0, BURNT / max(brightest, 1e-6))
+    film = replace(film, gains=gains, blur_px=float(rng.uniform(*BLUR_PX)) * 1920 / size_px)
     image = _compressed(rng, develop(linear, film, rng))
     if kind < BLACK_SHARE:
         image[~mask] = 0
@@ -181,7 +188,11 @@ def _lit_person(
     normals = at(normals_of(person.vertices_m, person.faces))
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     received = light_on(
-        draw_light(rng), at(person.vertices_m), normals, depth_m=depth_m, casters=(person.vertices_m, person.faces)
+        draw_light(rng),
+        at(person.vertices_m),
+        normals,
+        depth_m=depth_m,
+        casters=(person.vertices_m, person.faces),
     )
     wardrobe = replace(person.wardrobe, outfit=_dyed(rng, person.wardrobe.outfit))
     return received, appearance_at(at(person.rest_m), person.region[face], wardrobe).albedo

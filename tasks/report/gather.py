@@ -1,10 +1,8 @@
 """From sealed stage outputs to what the report shows."""
 
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -16,19 +14,17 @@ from pipeline.shards import read_index
 from pipeline.spread import Spread
 from tasks.inputs import Inputs, JoinedFrames
 from tasks.job import Progress
+from tasks.portray import LABELS
 from tasks.report.data import (
     CaptureReport,
     Curve,
     Histogram,
-    InputRecord,
     Metric,
-    Provenance,
     ReportData,
-    ShardRecord,
-    StageRecord,
     WorstCase,
 )
 from tasks.report.figures import measured
+from tasks.report.provenance import provenance_of
 from tasks.report.tiles import sheet_of, worst_tiles
 
 SHOWN: dict[str, tuple[str, ...]] = {
@@ -36,22 +32,11 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "fuse": ("fused_residual_m", "fused_coverage"),
     "render": ("depth_m", "mask", "normal_rendered"),
     "adopt": ("depth_m", "mask"),
+    "portray": ("image", "depth_m", "mask", "normal_rendered"),
     "layers": ("base_m", "detail_m"),
     "normals": ("normal",),
     "truth": ("depth_truth_m", "truth_depth_error_m"),
 }
-VERSIONED = (
-    "bodytruth",
-    "bpy",
-    "h5py",
-    "luigi",
-    "numba",
-    "numpy",
-    "open3d",
-    "opencv-python",
-    "scipy",
-    "trimesh",
-)
 PLOT_BINS = 60
 
 # metric -> unit of the report, what one pixel gives, edges in that unit
@@ -109,7 +94,7 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
             f"σ space {settings.layers.sigma_space_px:g} px, σ depth {settings.layers.sigma_depth_m:g} m, "
             f"window {settings.layers.window_px}"
         ),
-        provenance=_provenance(inputs, index),
+        provenance=provenance_of(inputs, index),
     )
 
 
@@ -124,8 +109,12 @@ def _pictured(index: Mapping[str, Any], count: int) -> set[str]:
 
 
 def _frames(inputs: Inputs, capture: str) -> JoinedFrames:
-    taken = {f"{stage}/{capture}": names for stage, names in SHOWN.items()}
-    return inputs.joined({name: fields for name, fields in taken.items() if inputs.has(name)})
+    taken = {
+        f"{stage}/{capture}": names for stage, names in SHOWN.items() if inputs.has(f"{stage}/{capture}")
+    }
+    if inputs.manifest.captures[capture].is_drawn_scan:
+        taken[f"portray/{capture}"] += LABELS
+    return inputs.joined(taken)
 
 
 def _look_through(frames: JoinedFrames) -> CaptureFindings:
@@ -134,7 +123,6 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
         found.spreads[name] = Spread(low=low, high=high, bins=PLOT_BINS)
     for row in frames:
         mask = row["mask"]
-        difference_m, _ = depth_difference(row["depth_m"], row["depth_raw_m"])
         found.spreads["detail"].add(1e3 * row["detail_m"][mask])
         if "normal_rendered" in row:
             both = row["normal"].any(axis=-1) & row["normal_rendered"].any(axis=-1)
@@ -142,6 +130,7 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
             found.spreads["normals fitted − rendered"].add(np.degrees(angles_rad))
             found.note("normal_angle_rad", row["frame"], _median(angles_rad))
         if "fused_residual_m" in row:
+            difference_m, _ = depth_difference(row["depth_m"], row["depth_raw_m"])
             found.spreads["fused − raw, on the crop"].add(1e3 * difference_m)
             found.note("fused_residual_m", row["frame"], float(row["fused_residual_m"]))
         if "depth_truth_m" in row:
@@ -265,50 +254,6 @@ def _worst(inputs: Inputs, findings: Mapping[str, CaptureFindings], count: int) 
                 tiles = worst_tiles(frames, frame, key)
             cases.append(WorstCase(capture=capture, frame=frame, metric=metric, tiles=tiles))
     return tuple(cases)
-
-
-def _provenance(inputs: Inputs, index: Mapping[str, Any]) -> Provenance:
-    stages: dict[str, dict[str, str]] = {}
-    versions: dict[str, int] = {}
-    raw = []
-    for capture, entry in index["captures"].items():
-        for stage, print_of_stage in entry["stages"].items():
-            record = inputs.stage_record(f"{stage}/{capture}")
-            versions[stage] = record["version"]
-            stages.setdefault(stage, {})[capture] = print_of_stage
-        if "raw files" in entry["stats"]:
-            raw.append(
-                InputRecord(
-                    capture=capture,
-                    files=int(entry["stats"]["raw files"]["value"]),
-                    size_bytes=int(entry["stats"]["raw size"]["value"]),
-                    digest=entry["raw"],
-                )
-            )
-    return Provenance(
-        stages=tuple(
-            StageRecord(
-                stage=stage,
-                version=versions[stage],
-                settings=index["settings"].get(stage, {}),
-                fingerprints=prints,
-            )
-            for stage, prints in stages.items()
-        ),
-        versions={name: version(name) for name in VERSIONED} | {"python": platform.python_version()},
-        inputs=tuple(raw),
-        licences=index["licences"],
-        shards=tuple(
-            ShardRecord(
-                path=entry["path"],
-                split=entry["split"],
-                samples=entry["samples"],
-                size_bytes=entry["bytes"],
-                sha256=entry["sha256"],
-            )
-            for entry in index["shards"]
-        ),
-    )
 
 
 def _median(values: NDArray[np.float64]) -> float:

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.pictures import (
+    chart_picture,
     depth_picture,
     mask_picture,
     normal_picture,
+    part_picture,
     signed_picture,
 )
 from tasks.inputs import JoinedFrames
@@ -42,7 +44,7 @@ def worst_tiles(frames: JoinedFrames, frame: int, metric: str) -> tuple[Tile, ..
     row = frames[frames.frames.index(frame)]
     shown = {
         "fused_residual_m": ("image", "raw depth", "fused depth", "fused − raw"),
-        "normal_angle_rad": ("image", "fused depth", "normals, fitted", "normals, rendered"),
+        "normal_angle_rad": ("image", _depth_label(row), "normals, fitted", "normals, rendered"),
         "truth_depth_error_m": ("image", "fused depth", "fused − true"),
     }[metric]
     painters = _painters(row)
@@ -52,13 +54,22 @@ def worst_tiles(frames: JoinedFrames, frame: int, metric: str) -> tuple[Tile, ..
 def _painters(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
     painters: dict[str, tuple[Painter, ColourScale | None]] = {
         "image": (lambda row: Tile(image=_small(row["image"])), None),
-        "raw depth": (lambda row: _depth(row["depth_raw_m"], row["depth_raw_m"] > 0), _near_far()),
-        "fused depth": (lambda row: _depth(row["depth_m"], row["mask"]), _near_far()),
+    }
+    if "depth_raw_m" in row:
+        painters["raw depth"] = (lambda row: _depth(row["depth_raw_m"], row["depth_raw_m"] > 0), _near_far())
+    painters |= {
+        _depth_label(row): (lambda row: _depth(row["depth_m"], row["mask"]), _near_far()),
         "base": (_layer("base_m"), _scale(LAYER_LIMITS_M["base_m"])),
         "detail": (_layer("detail_m"), _scale(LAYER_LIMITS_M["detail_m"])),
         "normals, fitted": (lambda row: Tile(image=_small(normal_picture(row["normal"], row["mask"]))), None),
         "mask": (lambda row: Tile(image=_small(mask_picture(row["mask"]))), None),
     }
+    if "part14" in row:
+        painters["parts, 14"] = (lambda row: Tile(image=_small(part_picture(row["part14"]))), None)
+        painters["surface chart and U V"] = (
+            lambda row: Tile(image=_small(chart_picture(row["surface_part"], row["surface_uv"]))),
+            None,
+        )
     if "fused_residual_m" in row:
         painters["fused − raw"] = (
             lambda row: _error(row["depth_m"], row["depth_raw_m"]),
@@ -75,6 +86,10 @@ def _painters(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
             _scale(ERROR_LIMIT_M),
         )
     return painters
+
+
+def _depth_label(row: Row) -> str:
+    return "fused depth" if "depth_raw_m" in row else "depth"
 
 
 def _depth(depth_m: NDArray[np.float32], mask: NDArray[np.bool_]) -> Tile:

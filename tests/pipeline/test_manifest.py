@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.capture_tables import frames_slice
 from pipeline.errors import InputError, ManifestError
-from pipeline.manifest import frames_slice, load_manifest, select_frames
+from pipeline.manifest import load_manifest, select_frames
 
 ROOT = Path(__file__).parents[2]
 DATASET = '[dataset]\nname = "d"\n'

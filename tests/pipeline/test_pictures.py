@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from pipeline.pictures import (
     BACKGROUND,
     LABEL_PX,
+    chart_picture,
     contact_sheet,
     depth_picture,
     mask_picture,
     normal_picture,
+    part_picture,
     png_bytes,
     shaded_picture,
     signed_picture,
@@ -136,6 +138,23 @@ def test_no_depth_is_drawn_in_the_background_grey():
 
 
 # Sheets and files
+
+
+def test_each_part_has_a_colour_of_its_own_and_none_is_the_background():
+    colours = part_picture(np.arange(25, dtype=np.uint8)[None])[0].astype(int)
+    assert tuple(colours[0]) == BACKGROUND
+    apart = np.abs(colours[:, None] - colours).max(axis=-1) + 255 * np.eye(25, dtype=int)
+    assert apart.min() > 8  # levels of 256: the nearest two of 24 hues
+
+
+def test_charts_show_u_in_red_v_in_green_and_are_never_the_background():
+    part = np.array([[0, 1, 24], [13, 13, 12]], dtype=np.uint8)
+    uv = np.full((2, 3, 2), 0.502, dtype=np.float32)
+    uv[0, 1], uv[0, 2] = (1, 0), (0, 1)
+    picture = chart_picture(part, uv)
+    assert tuple(picture[0, 0]) == BACKGROUND
+    assert tuple(picture[0, 1]) == (255, 0, 10) and tuple(picture[0, 2]) == (0, 255, 240)
+    assert not (picture[1] == BACKGROUND).all(axis=-1).any()
 
 
 def test_a_sheet_puts_each_tile_and_its_label_in_its_place():

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.bodies.model import default_body
 from pipeline.cameras import backproject, project, transform
 from pipeline.fields import FIELDS
-from training.augment import KINDS, Augmentation, apply_gain, augment, flip, scale
+from pipeline.simulation.label_view import bare_figure, label_view
+from training.augment import KINDS, PICTURES, Augmentation, apply_gain, augment, flip, scale
 
 SIZE = 32
 # A camera whose principal point lies off the centre, so that a wrong cx shows.
@@ -62,12 +64,72 @@ def test_every_shard_field_says_how_it_flips():
     # The checksums of rows are of what is stored; no model reads them.
     assert set(KINDS) == {name for name, field in FIELDS.items() if field.shard} - {"row_crc32"}
     pictures = {name for name in KINDS if FIELDS[name].shape.startswith("H W")}
-    assert pictures == {name for name, kind in KINDS.items() if kind in ("picture", "vectors")}
+    assert pictures == {name for name, kind in KINDS.items() if kind in PICTURES}
 
 
 def test_field_without_a_kind_is_refused():
     with pytest.raises(ValueError, match="'joints' must have a kind"):
         flip({**sample(), "joints": np.zeros((24, 3))})
+
+
+@pytest.fixture(scope="module")
+def body_sample():
+    """A lopsided pose with labels, joints and parameters, seen from aside."""
+    return seen_body(LOPSIDED_RAD, np.array([0.3, 1.0, 0.1]), np.array([0.5, 1.0, 2.6]), K=BODY_K)
+
+
+LOPSIDED_RAD = np.random.default_rng(3).normal(scale=0.25, size=(24, 3))
+BODY_K = np.array([[150.0, 0, 80.0], [0, 150.0, 60.0], [0, 0, 1]])
+
+
+def seen_body(pose_rad, transl_m, camera_m, *, K):
+    figure = bare_figure(default_body(), pose_rad, np.array([1.0, -0.5]), transl_m)
+    world_from_cam = np.eye(4)
+    world_from_cam[:3, :3], world_from_cam[:3, 3] = np.diag([1.0, -1, -1]), camera_m
+    return {
+        **label_view(figure, K, world_from_cam, size_px=128)[1],
+        "K": K,
+        "world_from_cam": world_from_cam,
+        "body_pose_rad": pose_rad,
+        "body_transl_m": transl_m,
+    }
+
+
+def test_flipped_labels_and_joints_are_those_of_the_mirrored_body_before_the_mirrored_camera(body_sample):
+    mirror = np.array([-1, 1, 1])
+    flipped = flip(body_sample)
+    centre = BODY_K.copy()
+    centre[0, 2] = 127 - BODY_K[0, 2]
+    camera_m = body_sample["world_from_cam"][:3, 3] * mirror
+    seen = seen_body(flipped["body_pose_rad"], flipped["body_transl_m"], camera_m, K=centre)
+    assert 1000 < np.count_nonzero(seen["mask"]) < 0.5 * seen["mask"].size
+    np.testing.assert_array_equal(flipped["world_from_cam"], seen["world_from_cam"])
+    # The body is its own mirror image to 0.4 mm, a twentieth of a pixel.
+    for name in ("joints_smpl24_cam_m", "joints_tang16_cam_m"):
+        np.testing.assert_allclose(flipped[name], seen[name], atol=1e-3)
+    np.testing.assert_allclose(flipped["joints_tang16_px"], seen["joints_tang16_px"], atol=0.1)
+    for name in ("mask", "part14", "part24", "surface_part"):
+        assert (flipped[name] != seen[name]).mean() < 0.002, name
+    same = flipped["surface_part"] == seen["surface_part"]
+    off = np.abs(flipped["surface_uv"] - seen["surface_uv"])[same]
+    assert np.quantile(off, 0.99) < 0.01
+
+
+def test_flipping_a_body_twice_is_identity(body_sample):
+    again, original = flip(flip(body_sample)), dict(body_sample)
+    for name, atol in (("surface_uv", 1e-6), ("joints_tang16_px", 1e-4)):  # subtracted in float32
+        np.testing.assert_allclose(again.pop(name), original.pop(name), atol=atol)
+    assert_same(again, original)
+
+
+@pytest.mark.parametrize("change", [flip, lambda each: scale(each, 1.3), lambda each: scale(each, 0.8)])
+def test_joints_stay_where_the_camera_sees_them(body_sample, change):
+    changed = change(body_sample)
+    pixels = project(changed["joints_tang16_cam_m"].astype(np.float64), changed["K"])
+    np.testing.assert_allclose(changed["joints_tang16_px"], pixels, atol=1e-3)
+    assert changed["part14"].dtype == np.uint8 and set(np.unique(changed["part14"])) <= set(range(15))
+    with pytest.raises(ValueError, match="joints_tang16_px must come with a picture"):
+        change({"joints_tang16_px": body_sample["joints_tang16_px"]})
 
 
 def test_flipping_twice_is_identity():
