@@ -59,9 +59,9 @@ class Drape(CaptureStage):
             name = NAMES[garment.region]
             stats[f"drape {name}, time"] = figure(time.perf_counter() - began, "s")
             stats |= _penetrations(name, cloth, solid, first)
-            away_m, strayed = hung_cloth(cloth, garment, first)
-            stats[f"drape {name}, strayed"] = figure(strayed, "1")
-            ways.append(away_m)
+            away_m, lost = hung_cloth(cloth, garment, skin, take.wardrobe.body.faces)
+            stats[f"drape {name}, brought back"] = figure(lost, "1")
+            ways.append(away_m[first:])
             solid.append((name, Collider(vertices=cloth, faces=garment.faces)))
             progress(done + 1, len(garments))
         hung = Hung(away_m=tuple(ways), begin_s=rehearsal.begin_s)

@@ -6,6 +6,7 @@ as it does, and only these ways, some centimetres, are interpolated.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ HELD_M = {"bottom": 0.04, "top": 0.02}  # below its highest vertex a garment is 
 CUFF_M = 0.03  # of a sleeve's end is held too, or the sleeve slides down a raised arm
 DRAGGED = 0.3  # what the skin's drag holds of all the rest: a top rides up by centimetres, not to the chest
 STRAY_M = 0.10  # cloth that is farther from the smooth layer was lost by the solver, and is brought back
+SUNK_M = 0.010  # and so is cloth this deep in the skin, with some rings of neighbours
+SPREAD = 8
 ARMS = slice(SMPL24_NAMES.index("left_shoulder"), SMPL24_NAMES.index("right_hand") + 1)
 
 
@@ -105,12 +108,14 @@ class Fitting:
         targets_m: (T N 3) where the smooth layer is in every step.
         faces: (F 3) int32.
         held: (N) 1 at belt, collar and cuffs, little elsewhere.
+        mean: sparse (N N) mean over neighbours.
     """
 
     region: str
     targets_m: Float32
     faces: NDArray[np.int32]
     held: Float64
+    mean: Any
 
 
 def fittings(wardrobe: Wardrobe, rehearsal: Rehearsal) -> tuple[Float32, list[Fitting]]:
@@ -131,6 +136,7 @@ def fittings(wardrobe: Wardrobe, rehearsal: Rehearsal) -> tuple[Float32, list[Fi
                     targets_m=stacks[:, cover.start : cover.stop],
                     faces=layer.sheet.faces,
                     held=_held(layer),
+                    mean=cover.mean,
                 )
             )
     return stacks[:, : len(wardrobe.body.arrays.template_m)], garments
@@ -143,11 +149,35 @@ def _held(layer: Layer) -> Float64:
     return np.where(fixed, 1.0, DRAGGED)
 
 
-def hung_cloth(cloth: Float32, garment: Fitting, first: int) -> tuple[Float32, float]:
-    """Return the way (T N 3) of a garment's cloth from a step on, and the share of it that had strayed."""
-    away_m = cloth[first:] - garment.targets_m[first:]
+def hung_cloth(
+    cloth: Float32, garment: Fitting, skin: Float32, skin_faces: NDArray[np.int32]
+) -> tuple[Float32, float]:
+    """Return the way (T N 3) of a garment's cloth (T N 3), and the share of it that was brought back.
+
+    The solver loses cloth where limbs move fast or fold into the trunk. What strayed too far is brought nearer,
+    and around what lies deep inside the skin (T V 3) the smooth layer takes over, gradually with depth.
+    """
+    away_m = cloth - garment.targets_m
     length_m = np.linalg.norm(away_m, axis=-1, keepdims=True)
-    return away_m * np.minimum(1, STRAY_M / np.maximum(length_m, 1e-9)), float(np.mean(length_m > STRAY_M))
+    away_m *= np.minimum(1, STRAY_M / np.maximum(length_m, 1e-9))
+    lost = length_m[..., 0] > STRAY_M
+    for step, points_m in enumerate(cloth.astype(np.float64)):
+        inside = np.clip(_depth_m(points_m, skin[step].astype(np.float64), skin_faces) / SUNK_M, 0, 1)
+        lost[step] |= inside == 1
+        for _ in range(SPREAD):
+            inside = np.maximum(inside, garment.mean @ inside)
+        away_m[step] *= 1 - inside[:, None].astype(np.float32)
+    return away_m, float(lost.mean())
+
+
+def _depth_m(points_m: Float64, skin_m: Float64, faces: NDArray[np.int32]) -> Float64:
+    """Return how far (N) points lie below the plane of the next vertex; negative above it."""
+    from scipy.spatial import cKDTree
+
+    from pipeline.simulation.dressing_kernels import normals_of
+
+    rows = cKDTree(skin_m).query(points_m)[1]
+    return -np.einsum("ij,ij->i", points_m - skin_m[rows], normals_of(skin_m, faces)[rows])
 
 
 def write_hung(path: Path, hung: Hung) -> None:

@@ -1,4 +1,4 @@
-"""Every stage's answer on two tiny captures, held against the one stored for its VERSION.
+"""Every stage's answer on three tiny captures, held against the one stored for its VERSION.
 
 `python tests/tasks/test_golden.py` stores the answers of now where they are not the golden ones.
 """
@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from pipeline.captures.truth import read_truth
 from pipeline.meshes import read_ply
+from pipeline.scan_files import read_portrayable
 from pipeline.store import FrameReader
 from tasks.graph import all_tasks
 from tasks.planning import differences
@@ -26,10 +27,14 @@ COMMAND = "python tests/tasks/test_golden.py"
 # Two of its four frames see too little and are quarantined.
 PERSON = (
     '[[capture]]\nid = "person"\nformat = "simulated"\ncount = 4\nforeground = "given"\nsplit = "train"\n'
+    '[[capture]]\nid = "statue"\nformat = "simulated"\nrole = "scan"\ncount = 2\nsplit = "val"\n'
+    "[stages.portray]\nsamples = 4\n"
     '[stages.render]\nmin_mask_px = 372\n[stages.layers]\nwindow_px = "full"\n'
 )
 # In building order: of several that moved, the first is the one to look at.
-STAGES = ["simulate", "ingest", "foreground", "fuse", "render", "layers", "normals", "truth", "shards"]
+STAGES = [
+    "simulate", "scan", "ingest", "foreground", "fuse", "render", "portray", "layers", "normals", "truth", "shards",
+]  # fmt: skip
 
 # Another processor rounds sums and fused multiplications otherwise: in metres that stays far below these.
 # Raw millimetres, signs of the distance field and silhouettes that stand on an edge fall to its other side
@@ -46,7 +51,14 @@ WIDER = {
 }
 EDGE_SHARE = 0.01
 # Quantiles are good to one bin of their histogram.
-FIGURE_BIN = {"fuse": 1e-4, "render": 1e-6, "layers": 1e-4, "normals": np.pi / 3600, "truth": 1e-5}
+FIGURE_BIN = {
+    "fuse": 1e-4,
+    "render": 1e-6,
+    "portray": 1e-6,
+    "layers": 1e-4,
+    "normals": np.pi / 3600,
+    "truth": 1e-5,
+}
 FIGURE_SHARE = 0.02
 VOLATILE = {"fingerprint", "generator", "bytes", "sha256", "stages", "stats", "raw", "value", "message"}
 
@@ -55,7 +67,7 @@ Answers = Mapping[str, Answer]
 
 
 def build(forge: Any, folder: Path) -> dict[str, Answer]:
-    """Build a sphere and a simulated person; return every stage's answer."""
+    """Build a sphere, a simulated person and a drawn scan; return every stage's answer."""
     forge.capture(folder / "raw" / "ball")
     manifest = forge.manifest(folder, {"ball": "test"}, PERSON)
     ended = forge.run("build", manifest)
@@ -88,6 +100,7 @@ def answer(dataset: Path, stage: str, recipe: dict[str, Any]) -> Answer:
             **mesh(place),
             **raw_images(place),
             **truth(place),
+            **surface(place),
         }
         found |= {f"{place.parent.name}.{name}": array for name, array in parts.items()}
     return found
@@ -136,10 +149,24 @@ def truth(place: Path) -> Answer:
         return {}
     known = read_truth(place / "raw" / "truth")
     return {
-        "true_vertices": known.vertices_m(known.frames[0])[::40],
+        "true_places": known.vertices_m(known.frames[0])[::40],
         "true_pose": known.pose_rad,
         "true_cameras": known.world_from_color,
         "true_rgb": known.vertex_rgb[::40],
+    }
+
+
+def surface(place: Path) -> Answer:
+    """What a scan is a surface of."""
+    if not (place / "scan.npz").is_file():
+        return {}
+    found = read_portrayable(place / "scan.npz")
+    assert found.body is not None
+    return {
+        "scan_places": found.vertices_m[::40],
+        "scan_rgb": found.vertex_rgb[::40],
+        "scan_below": found.body.body_face[::40],
+        "scan_joints": found.body.joints_m,
     }
 
 
@@ -284,7 +311,9 @@ def test_last_bits_and_a_few_edge_pixels_pass(golden):
         ("layers", "person.detail_m", lambda old: old.swapaxes(1, 2)),
         ("layers", "person.frame", lambda old: old + np.int32(1)),
         ("normals", "ball.normal", lambda old: -old),
-        ("simulate", "person.true_vertices", lambda old: old + np.float32(1e-4)),
+        ("simulate", "person.true_places", lambda old: old + np.float32(1e-4)),
+        ("scan", "statue.scan_places", lambda old: old + np.float32(1e-4)),
+        ("portray", "statue.part24", lambda old: old[..., ::-1]),
         ("fuse", "ball.figures", lambda old: {**old, "fused coverage": 0.9}),
         ("shards", "index", lambda old: {**old, "schema": "2.0"}),
     ],

@@ -51,7 +51,9 @@ def test_truth_scores_every_frame_of_the_moving_person(built):
     stats = read_index(built)["captures"]["ann-walk"]["stats"]
     assert stats["truth depth error, median"]["value"] < 0.003  # the sensor's noise at 2.2 m
     assert abs(stats["truth depth bias, mean"]["value"]) < 0.002
-    assert stats["true surface covered"]["value"] > 0.55  # two rims of one pixel off a person seen from the side
+    assert (
+        stats["true surface covered"]["value"] > 0.55
+    )  # two rims of one pixel off a person seen from the side
     assert stats["truth camera error, max"]["value"] < 1e-9
     assert stats["truth detail error, median"]["value"] < 0.003
     assert "truth surface accuracy, median" not in stats  # nothing is fused

@@ -188,7 +188,7 @@ def test_changed_subject_of_a_simulated_capture_is_another_person(simulated):
     rows = waiting(simulated)
     assert rows["simulate", "two"] == "inputs.subject flo -> gil"
     assert {capture for _, capture in rows} == {"two", None}
-    assert rows["truth", "two"] == "after foreground, normals, render and 1 more"
+    assert rows["truth", "two"] == "after foreground, fuse, layers and 3 more"
 
 
 def test_changed_image_size_cuts_the_crop_anew_but_reads_no_raw_file(sealed):
