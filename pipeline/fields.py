@@ -106,7 +106,7 @@ FIELDS: dict[str, Field] = {
         unit="1",
         frame="px",
         invalid="False",
-        doc="True where depth_m holds the fused surface",
+        doc="True where depth_m holds the ground-truth surface",
     ),
     "depth_m": Field(
         shape="H W",
@@ -114,7 +114,7 @@ FIELDS: dict[str, Field] = {
         unit="m",
         frame="cam",
         invalid="0",
-        doc="z along the optical axis of the fused surface, rendered by Blender at the pixel centre",
+        doc="z along the optical axis of the ground-truth surface at the pixel centre: fused, adopted or known",
     ),
     "normal_rendered": Field(
         shape="H W 3",

@@ -30,6 +30,7 @@ DRAGGED = 0.3  # what the skin's drag holds of all the rest: a top rides up by c
 STRAY_M = 0.10  # cloth that is farther from the smooth layer was lost by the solver, and is brought back
 SUNK_M = 0.010  # and so is cloth this deep in the skin, with some rings of neighbours
 SPREAD = 8
+REST_S = 1.0  # that cloth has at least, to come to rest on a person who holds a pose
 ARMS = slice(SMPL24_NAMES.index("left_shoulder"), SMPL24_NAMES.index("right_hand") + 1)
 
 
@@ -80,6 +81,7 @@ def rehearse(take: Take, *, lead_s: float, settle_s: float) -> Rehearsal:
     """
     begin_s = float(min(take.times.depth_s[0], take.times.color_s[0]))
     end_s = float(max(take.times.depth_s[-1], take.times.color_s[-1]))
+    settle_s = max(settle_s, REST_S) if take.still else settle_s
     lead, first = max(round(lead_s * RATE_HZ), 1), max(round((lead_s + settle_s) * RATE_HZ), 1)
     count = 0 if take.still else int(np.ceil((end_s - begin_s) * RATE_HZ))
     acts = [take.action(begin_s + step / RATE_HZ) for step in range(count + 1)]
@@ -177,7 +179,7 @@ def _depth_m(points_m: Float64, skin_m: Float64, faces: NDArray[np.int32]) -> Fl
     from pipeline.simulation.dressing_kernels import normals_of
 
     rows = cKDTree(skin_m).query(points_m)[1]
-    return -np.einsum("ij,ij->i", points_m - skin_m[rows], normals_of(skin_m, faces)[rows])
+    return np.asarray(-np.einsum("ij,ij->i", points_m - skin_m[rows], normals_of(skin_m, faces)[rows]))
 
 
 def write_hung(path: Path, hung: Hung) -> None:

@@ -59,7 +59,7 @@ def test_a_rehearsal_goes_over_into_the_take_without_a_jump(take, rehearsal):
 
 def test_a_still_person_is_rehearsed_to_one_step_of_the_film(take):
     still = replace(take, still=True, action=lambda time_s: take.action(take.times.depth_s[0]))
-    assert len(rehearse(still, lead_s=0.2, settle_s=0.1).pose_rad) == round(0.3 * RATE_HZ) + 1
+    assert len(rehearse(still, lead_s=0.2, settle_s=0.1).pose_rad) == round(1.2 * RATE_HZ) + 1
 
 
 def test_garments_are_held_at_belt_collar_and_cuffs_alone(take, rehearsal):
