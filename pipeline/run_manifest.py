@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -166,8 +167,15 @@ class CosineTable(Table):
 class InitTable(Table):
     """init of a phase"""
 
-    run: Text = Field(description="folder of a run, absolute or below the output root")
+    run: Text | None = Field(None, description="folder of a run, absolute or below the output root")
+    manifest: Text | None = Field(None, description="instead of `run`: a training manifest beside this one")
     checkpoint: Text = Field("best", description="`best`, `last` or `checkpoints/step-N`")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.run is None) == (self.manifest is None):
+            raise ValueError("run must be given, or manifest, and not both")
+        return self
 
 
 class PhaseTable(Table):
@@ -227,11 +235,12 @@ def load_run_manifest(path: Path) -> RunManifest:
     return RunManifest(path.resolve(), read_tables(path, _File, page=PAGE)[0])
 
 
-def resolve(manifest: RunManifest, out: Path) -> dict[str, Any]:
+def resolve(manifest: RunManifest, out: Path, *, run_of: Callable[[Path], Path]) -> dict[str, Any]:
     """The content of RUN.json: what the manifest says, what it leaves to defaults, and which data that means.
 
     Args:
         out: the output root, where datasets and runs lie.
+        run_of: from another training manifest to the folder of its run; only training knows its fingerprint.
 
     Raises:
         ManifestError: when a phase is to start from a checkpoint that is not there.
@@ -256,7 +265,7 @@ def resolve(manifest: RunManifest, out: Path) -> dict[str, Any]:
         "phases": [
             {
                 **phase.model_dump(mode="json"),
-                "init": phase.init and _checkpoint(manifest.path, phase.init, out),
+                "init": phase.init and _checkpoint(manifest.path, phase.init, out, run_of),
             }
             for phase in content.phase
         ],
@@ -270,13 +279,22 @@ def _source(path: Path, each: MixTable, out: Path) -> dict[str, Any]:
     return {"path": str(place), "fingerprint": read_index(place)["fingerprint"], "weight": each.weight}
 
 
-def _checkpoint(path: Path, init: InitTable, out: Path) -> dict[str, str]:
+def _checkpoint(path: Path, init: InitTable, out: Path, run_of: Callable[[Path], Path]) -> dict[str, str]:
     """The checkpoint that stands there now: `best` may point elsewhere tomorrow."""
-    folder = (out / init.run / init.checkpoint).resolve()
+    if init.manifest is None:
+        run = out / str(init.run)
+    elif (path.parent / init.manifest).resolve() == path:
+        raise ManifestError(f"{path}: phase.init: manifest must be another than this one. Mend it.")
+    else:
+        run = run_of(path.parent / init.manifest)
+    folder = (run / init.checkpoint).resolve()
     if not (folder / WEIGHTS).is_file():
+        first = (
+            "Train it" if init.manifest is None else f"Run `bodytruth train {path.parent / init.manifest}`"
+        )
         raise ManifestError(
-            f"{path}: phase.init: {out / init.run} must be a run with a checkpoint {init.checkpoint!r}, "
-            "has none. Train it first, or mend the path."
+            f"{path}: phase.init: {run} must be a run with a checkpoint {init.checkpoint!r}, "
+            f"has none. {first} first, or mend the path."
         )
     return {
         "checkpoint": str(folder),

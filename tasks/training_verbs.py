@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -68,18 +68,24 @@ def predict(
 
 def write_run(manifest: Path) -> Path:
     """Resolve a training manifest to OUT/runs/MODEL/FINGERPRINT/RUN.json and return its path."""
-    from pipeline.manifest import OUT_VARIABLE
-    from pipeline.run_manifest import load_run_manifest, resolve
-    from training.run import parse_run
-
-    out = Path(os.environ.get(OUT_VARIABLE, "out")).resolve()
-    content = resolve(load_run_manifest(manifest), out)
-    path = parse_run(content, manifest.resolve()).folder / "RUN.json"
+    content, folder = _resolved(manifest)
+    path = folder / "RUN.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(".RUN.json.new")
     fresh.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     os.replace(fresh, path)
     return path
+
+
+def _resolved(manifest: Path) -> tuple[dict[str, Any], Path]:
+    """The content of a manifest's RUN.json, and the folder of its run."""
+    from pipeline.manifest import OUT_VARIABLE
+    from pipeline.run_manifest import load_run_manifest, resolve
+    from training.run import parse_run
+
+    out = Path(os.environ.get(OUT_VARIABLE, "out")).resolve()
+    content = resolve(load_run_manifest(manifest), out, run_of=lambda other: _resolved(other)[1])
+    return content, parse_run(content, manifest.resolve()).folder
 
 
 def run_training(*words: str) -> int:

@@ -105,6 +105,7 @@ def _write_block(part: Path, block: Block, wanted: SampleSet) -> dict[str, Any]:
             number,
             size_px=wanted.size_px,
             subjects=wanted.subjects,
+            upright=wanted.upright,
             targets=wanted.targets,
         )
         for number in block.numbers
@@ -131,6 +132,7 @@ def main(words: list[str] | None = None) -> int:
         subjects=arguments.subjects,
         size_px=arguments.size_px,
         shares=arguments.split_shares,
+        upright=arguments.upright,
     )
     try:
         make_samples(arguments.out, wanted, processes=arguments.processes)
@@ -159,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         "--split-shares", type=_shares, default=SHARES, metavar="train=0.9,val=0.05,test=0.05",
         help="shares of the people",
     )  # fmt: skip
+    parser.add_argument("--upright", action="store_true", help="who stand or walk, seen from before them")
     parser.add_argument("--processes", type=_positive, default=os.cpu_count() or 1)
     return parser
 

@@ -30,6 +30,7 @@ class SampleSet:
 
     Attributes:
         subjects: how many people; None for a new one with every wardrobe.
+        upright: as of `pipeline.simulation.samples.draw_sample`.
         shares: of the subjects, by split; they sum to 1.
     """
 
@@ -38,6 +39,7 @@ class SampleSet:
     subjects: int | None
     size_px: int
     shares: Mapping[str, float]
+    upright: bool = False
     targets: Targets = PAPER_TARGETS
 
 
@@ -94,6 +96,7 @@ def settings_of(wanted: SampleSet) -> dict[str, Any]:
         "seed": wanted.seed,
         "size_px": wanted.size_px,
         "subjects": wanted.subjects,
+        "upright": wanted.upright,
         "samples_per_wardrobe": SAMPLES_PER_WARDROBE,
         "targets": asdict(wanted.targets),
     }

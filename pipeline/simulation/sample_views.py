@@ -1,5 +1,6 @@
 """From where a sample is seen: a camera as somebody would hold a Kinect, and the crop around the person."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,45 @@ from pipeline.simulation.camera_path import CameraPath
 Float64 = NDArray[np.float64]
 
 SENSOR_K = np.array([[478.0, 0.0, 431.5], [0.0, 478.0, 242.5], [0.0, 0.0, 1.0]])  # of 864x486 px, as ingested
-DISTANCE_M = (1.7, 3.3)
-HEIGHT_M = (0.5, 1.9)
 AIM_SPREAD_M = 0.12  # standard deviation of where the camera points, beside the person's middle
 ROLL_RAD = 0.03  # standard deviation
-FRONT_SHARE = 0.4  # of the views from within FRONT_RAD of the front; the others come from anywhere
-FRONT_RAD = np.radians(50.0)
 JITTER = 0.03  # of the crop's side: largest shift of the square, either way
 
 
-def draw_camera(rng: np.random.Generator, vertices_m: NDArray[Any]) -> Float64:
-    """world_from_cam (4 4) of a camera that looks at a person (V 3) from about 2.5 m."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Views:
+    """From where people are seen.
+
+    Attributes:
+        distance_m, height_m: least and greatest, of the camera.
+        front_share: of the views from within `front_rad` of the front; the others come from anywhere.
+    """
+
+    distance_m: tuple[float, float]
+    height_m: tuple[float, float]
+    front_share: float
+    front_rad: float
+
+
+ANY_VIEWS = Views(distance_m=(1.7, 3.3), height_m=(0.5, 1.9), front_share=0.4, front_rad=np.radians(50.0))
+UPRIGHT_VIEWS = Views(
+    distance_m=(1.9, 3.0), height_m=(0.85, 1.35), front_share=1.0, front_rad=np.radians(60.0)
+)
+
+
+def draw_camera(rng: np.random.Generator, vertices_m: NDArray[Any], views: Views) -> Float64:
+    """world_from_cam (4 4) of a camera that looks at a person (V 3)."""
     middle_m = (vertices_m.min(axis=0) + vertices_m.max(axis=0)) / 2
-    front = rng.uniform() < FRONT_SHARE
+    front = rng.uniform() < views.front_share
     sway = np.zeros((7, 5, 2))
     sway[6, 0, 0] = rng.normal(scale=ROLL_RAD)
     path = CameraPath(
-        start_rad=float(rng.uniform(-FRONT_RAD, FRONT_RAD) if front else rng.uniform(-np.pi, np.pi)),
+        start_rad=float(
+            rng.uniform(-views.front_rad, views.front_rad) if front else rng.uniform(-np.pi, np.pi)
+        ),
         turn_rad=0.0,
-        distance_m=float(rng.uniform(*DISTANCE_M)),
-        height_m=float(rng.uniform(*HEIGHT_M)),
+        distance_m=float(rng.uniform(*views.distance_m)),
+        height_m=float(rng.uniform(*views.height_m)),
         aim_m=middle_m + rng.normal(scale=AIM_SPREAD_M, size=3),
         sway=sway,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bodies.model import default_body
-from pipeline.bodies.pose_sampler import draw_poses
+from pipeline.bodies.pose_sampler import draw_poses, named_pose
 from pipeline.bodies.proportions import proportions_of
 from pipeline.layers import split_base_detail, zero_median
 from pipeline.normals import normals_from_depth
@@ -24,7 +24,7 @@ from pipeline.simulation.identity import draw_identity
 from pipeline.simulation.label_view import Seen, dressed_figure, label_view
 from pipeline.simulation.outfit import Outfit, draw_outfit
 from pipeline.simulation.sample_light import draw_light, light_on
-from pipeline.simulation.sample_views import draw_camera, draw_crop
+from pipeline.simulation.sample_views import ANY_VIEWS, UPRIGHT_VIEWS, draw_camera, draw_crop
 from pipeline.simulation.textures import appearance_at
 
 Float32 = NDArray[np.float32]
@@ -50,6 +50,10 @@ class Targets:
 
 
 PAPER_TARGETS = Targets()
+UPRIGHT_POSES = (
+    "standing", "standing", "arms-out", "arms-down-out", "hands-on-hips", "arms-crossed", "phoning", "waving",
+    "reaching-up", "turned", "walking",
+)  # fmt: skip
 
 
 def draw_sample(
@@ -58,25 +62,28 @@ def draw_sample(
     *,
     size_px: int = 256,
     subjects: int | None = None,
+    upright: bool = False,
     targets: Targets = PAPER_TARGETS,
 ) -> dict[str, Any]:
     """Return all fields of sample `index`; equal arguments, equal bytes, whichever process draws them when.
 
     Args:
         subjects: how many people there are; None for a new one with every wardrobe. A person's wardrobes differ.
+        upright: people who stand or walk, seen from before them at the height of a chest, as in Tang et al.'s
+            captures; else any pose from any side.
 
     Returns:
         Fields by their names in `pipeline.fields`. The world is the body's frame, the floor at y = 0;
         `capture` names the wardrobe, and `frame` counts within it.
     """
     group, row = divmod(index, SAMPLES_PER_WARDROBE)
-    cast = _draw_cast(seed, group, subjects)
+    cast = _draw_cast(seed, group, subjects, upright)
     rng = stream(seed, "sample", str(index))
     pose_rad, transl_m = cast.pose_rad[row], cast.transl_m[row]
     person = dressed(cast.wardrobe, pose_rad, transl_m)
     lift_m = np.array([0.0, -person.vertices_m[:, 1].min(), 0.0])
     person = replace(person, vertices_m=person.vertices_m + lift_m, joints_m=person.joints_m + lift_m)
-    world_from_cam = draw_camera(rng, person.vertices_m)
+    world_from_cam = draw_camera(rng, person.vertices_m, UPRIGHT_VIEWS if upright else ANY_VIEWS)
     K = draw_crop(rng, person.vertices_m, world_from_cam, size_px)
     seen, labels = label_view(dressed_figure(person), K, world_from_cam, size_px=size_px)
     return {
@@ -109,7 +116,7 @@ class _Cast:
 
 
 @lru_cache(maxsize=1)
-def _draw_cast(seed: int, group: int, subjects: int | None) -> _Cast:
+def _draw_cast(seed: int, group: int, subjects: int | None, upright: bool) -> _Cast:
     """A dressed person and one pose for each sample of the wardrobe."""
     name = f"{group:06d}"
     identity = draw_identity(
@@ -117,7 +124,17 @@ def _draw_cast(seed: int, group: int, subjects: int | None) -> _Cast:
     )
     wardrobe = dress(identity, draw_outfit(stream(seed, "sample outfit", name)))
     proportions = proportions_of(default_body(), identity.betas)
-    poses = draw_poses(stream(seed, "sample poses", name), SAMPLES_PER_WARDROBE, proportions)
+    rng = stream(seed, "sample poses", name)
+    if upright:
+        names = [
+            UPRIGHT_POSES[index] for index in rng.integers(len(UPRIGHT_POSES), size=SAMPLES_PER_WARDROBE)
+        ]
+        each = [named_pose(pose, rng, proportions) for pose in names]
+        pose_rad, transl_m = (
+            np.concatenate([getattr(p, key) for p in each]) for key in ("pose_rad", "transl_m")
+        )
+        return _Cast(wardrobe=wardrobe, pose_rad=pose_rad, transl_m=transl_m)
+    poses = draw_poses(rng, SAMPLES_PER_WARDROBE, proportions)
     return _Cast(wardrobe=wardrobe, pose_rad=poses.pose_rad, transl_m=poses.transl_m)
 
 

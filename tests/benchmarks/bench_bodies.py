@@ -19,7 +19,7 @@ from pipeline.simulation.casting import Script, draw_take
 from pipeline.simulation.filming import film_take, vertex_rgb
 from pipeline.simulation.kinect_writer import write_kinect2_capture
 from pipeline.simulation.label_view import bare_figure, label_view
-from pipeline.simulation.sample_views import draw_camera, draw_crop
+from pipeline.simulation.sample_views import ANY_VIEWS, draw_camera, draw_crop
 from pipeline.simulation.samples import SAMPLES_PER_WARDROBE, draw_sample
 
 Row = dict[str, Any]
@@ -60,7 +60,7 @@ def _label_row(rounds: int) -> Row:
     body = default_body()
     pose_rad, betas, place_m = rng.normal(0, 0.3, (24, 3)), rng.normal(0, 1, 10), np.array([0.0, 0.9, 0.0])
     vertices_m = bare_figure(body, pose_rad, betas, place_m).vertices_m
-    world_from_cam = draw_camera(rng, vertices_m)
+    world_from_cam = draw_camera(rng, vertices_m, ANY_VIEWS)
     K = draw_crop(rng, vertices_m, world_from_cam, SIZE_PX)
 
     def sample() -> None:

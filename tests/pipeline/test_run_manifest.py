@@ -20,7 +20,9 @@ from pipeline.run_manifest import (
     SubsetTable,
     TrainingTable,
     load_run_manifest,
-    resolve,
+)
+from pipeline.run_manifest import (
+    resolve as resolve_with,
 )
 from training.run import load_run
 
@@ -33,6 +35,21 @@ losses = { base = 1.0 }
 optimizer = { name = "adam", lr = 0.001 }
 steps = 5
 """
+
+
+def resolve(manifest, out):
+    """Of the manifest that it names to start from, a run with weights stands beside the output root."""
+    return resolve_with(manifest, out, run_of=lambda path: weights(out / path.stem).parents[1])
+
+
+def weights(run):
+    checkpoint = run / "checkpoints" / "step-0000005"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    (checkpoint / "model.safetensors").write_bytes(b"weights")
+    for name in ("best", "last"):
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to("checkpoints/step-0000005")
+    return checkpoint
 
 
 def load(tmp_path, text):
@@ -157,14 +174,25 @@ def test_weights_to_start_from_are_those_that_stand_there_now(tmp_path):
         ManifestError, match="phase.init: .* must be a run with a checkpoint 'best', has none"
     ):
         resolve(load(tmp_path, text), tmp_path / "out")
-    folder = tmp_path / "out" / "runs" / "depth-net" / "ab"
-    checkpoint = folder / "checkpoints" / "step-0000005"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "model.safetensors").write_bytes(b"weights")
-    (folder / "best").symlink_to("checkpoints/step-0000005")
+    checkpoint = weights(tmp_path / "out" / "runs" / "depth-net" / "ab")
     (phase,) = resolve(load(tmp_path, text), tmp_path / "out")["phases"]
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert phase["init"] == {"checkpoint": str(checkpoint), "sha256": sha256}
+
+
+def test_run_to_start_from_may_be_named_by_its_manifest(tmp_path):
+    index(tmp_path / "out" / "demo")
+    text = MODEL + DATA + PHASE + 'init = { manifest = "first.toml", checkpoint = "last" }\n'
+    (phase,) = resolve(load(tmp_path, text), tmp_path / "out")["phases"]
+    assert phase["init"]["checkpoint"] == str(tmp_path / "out" / "first" / "checkpoints" / "step-0000005")
+    with pytest.raises(
+        ManifestError, match=r"checkpoint 'last', has none. Run `bodytruth train .*first.toml` first"
+    ):
+        resolve_with(load(tmp_path, text), tmp_path / "out", run_of=lambda path: tmp_path / "none")
+    with pytest.raises(ManifestError, match="manifest must be another than this one"):
+        resolve(load(tmp_path, text.replace("first.toml", "train.toml")), tmp_path / "out")
+    with pytest.raises(ManifestError, match="run must be given, or manifest, and not both"):
+        load(tmp_path, text.replace('checkpoint = "last"', 'run = "runs/depth-net/ab"'))
 
 
 def test_every_default_stands_in_the_run(tmp_path):

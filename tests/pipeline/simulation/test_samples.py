@@ -177,3 +177,16 @@ def test_some_pictures_have_a_background_and_some_have_none(drawn):
     black = [not sample["image"][~sample["mask"]].any() for sample, _ in drawn]
     assert 0 < sum(black) < 16
     assert all(sample["image"][sample["mask"]].std() > 5 for sample, _ in drawn)
+
+
+def test_upright_people_stand_before_the_camera():
+    sample = draw_sample(3, 0, size_px=64, upright=True)
+    joints_m = sample["joints_smpl24_cam_m"]
+    pelvis, neck, left_hip, right_hip = joints_m[[0, 12, 1, 2]]
+    assert pelvis[1] - neck[1] > 0.9 * np.linalg.norm(pelvis - neck)  # y points down
+    assert left_hip[0] - right_hip[0] > 0.4 * np.linalg.norm(
+        left_hip - right_hip
+    )  # within 60 degrees of the front
+    assert sample["body_transl_m"][1] > 0.75  # nobody squats
+    other = draw_sample(3, 0, size_px=64)
+    assert not np.array_equal(other["body_pose_rad"], sample["body_pose_rad"])
