@@ -5,8 +5,12 @@ or walk upright; cut out by GrabCut (Rother et al., SIGGRAPH 2004). Both are sto
 is better, and every prediction says which it used.
 """
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
+
+LOG = logging.getLogger(__name__)
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in px, edges of pixels
 
@@ -18,13 +22,16 @@ CONTEXT = 0.15  # of the box's longer side, around it, from which the background
 
 
 def find_person(image: NDArray[np.uint8]) -> Box | None:
-    """The box of the person that is found most surely, or None.
+    """The box of the person that is found most surely, or None; also where OpenCV 5 has no finder any more.
 
     Args:
         image: (H W 3) RGB.
     """
     import cv2
 
+    if not hasattr(cv2, "HOGDescriptor"):
+        LOG.warning("OpenCV %s has no person finder, 4.x has one; give masks or a box", cv2.__version__)
+        return None
     factor = min(1.0, SEARCH_PX / max(image.shape[:2]))
     searched = cv2.resize(image[..., ::-1], None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     detector = cv2.HOGDescriptor()

@@ -42,6 +42,11 @@ def test_nobody_is_found_in_noise():
     assert find_person(np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)) is None
 
 
+def test_opencv_without_a_finder_finds_nobody_and_says_so(monkeypatch, caplog):
+    monkeypatch.delattr(cv2, "HOGDescriptor")
+    assert find_person(a_figure()[0]) is None and "no person finder" in caplog.text
+
+
 @pytest.mark.real_data
 def test_person_of_a_photo_is_found_and_cut_out_as_another_network_did():
     root = os.environ.get("BODYTRUTH_DATA_ROOT")
