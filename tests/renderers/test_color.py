@@ -214,6 +214,7 @@ def test_each_face_shows_its_own_paint_and_its_own_row(rendered):
         assert color[:, channel].min() > 100 and np.delete(color, channel, axis=1).max() == 0
 
 
+@pytest.mark.slow
 def test_fresh_processes_and_other_threads_give_the_same_bytes(rendered, shots):
     chosen = ("second body", "body", "ball under a sky")
     again = render_color(

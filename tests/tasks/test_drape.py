@@ -129,6 +129,7 @@ def here(monkeypatch):
     return monkeypatch
 
 
+@pytest.mark.slow
 def test_the_film_has_the_cloth_that_the_solver_gave(table, here):
     """A solver that lifts every garment by a centimetre, straight away from its middle axis."""
     asked, takes = [], []
@@ -160,6 +161,7 @@ def test_the_film_has_the_cloth_that_the_solver_gave(table, here):
         np.testing.assert_allclose(moved_m, 0.01, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_person_who_holds_a_pose_is_draped_once(table, here):
     here.setattr(drape, "simulate_cloth", lambda targets, *rest, **settings: targets.astype(np.float32))
     for figures in ("_penetrations", "_worn"):

@@ -130,6 +130,7 @@ def test_cloth_that_hangs_is_worn_where_it_hangs(take, rehearsal):
     np.testing.assert_allclose(np.median(moved_m), 0.01, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_cloth_that_was_drawn_inside_is_pushed_out_again(take, rehearsal):
     pose_rad, place_m = rehearsal.pose_rad[-1], rehearsal.transl_m[-1]
     still = [np.zeros((cover.stop - cover.start, 3)) for cover in softs(take.wardrobe)]

@@ -105,6 +105,7 @@ def test_written_capture_reads_back_and_its_depth_lies_on_the_true_surface(take,
     np.testing.assert_allclose(known.betas[0], take.wardrobe.identity.betas)
 
 
+@pytest.mark.slow
 def test_same_seed_same_frames(frames):
     again = next(film_take(take_of(), partial(draw, 5, "c"), threads=2))
     np.testing.assert_array_equal(again.depth_raw_mm, frames[0].depth_raw_mm)
