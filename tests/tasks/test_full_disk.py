@@ -165,19 +165,17 @@ def test_build_on_a_full_disk_goes_on_when_there_is_room(undisturbed, tmp_path, 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_disk_that_fills_up_in_any_stage_loses_nothing(undisturbed, tmp_path, in_private_mounts):
-    # Room that ends before, inside and after each write.
-    cases = [
-        (STAGES, 0),
-        ((), 80),
-        ((), 280),
-        ((), 450),
-        (STAGES[:2], 500),
-        (STAGES[:2], 2780),
-        (STAGES[:3], 80),
-    ]
-    cases += [(STAGES[:3], room) for room in (500, 2300, 2480, 2600)]
-    (version,) = (undisturbed[0] / "out/spheres/versions").iterdir()
+    # Room that ends before, inside and after each write, as shares of what is still to be written.
+    spheres = undisturbed[0] / "out/spheres"
+    (version,) = (spheres / "versions").iterdir()
     without_report_kb = kilobytes(version) - kilobytes(version / "report") + LOCK_AND_HASHES_KB
+
+    def rest_kb(sealed: int) -> int:
+        return sum(kilobytes(spheres / "stages" / stage) for stage in STAGES[sealed:]) + kilobytes(version)
+
+    cases = [(STAGES, 0), ((), 80), ((), 280), ((), 450)]
+    cases += [(STAGES[:2], int(share * rest_kb(2))) for share in (0.17, 0.95)]
+    cases += [(STAGES[:3], int(share * rest_kb(3))) for share in (0.03, 0.18, 0.83, 0.9, 0.95)]
     cases += [(STAGES, without_report_kb * 9 // 10)]
     cases += [(STAGES, without_report_kb + share * kilobytes(version / "report") // 10) for share in (1, 6)]
     failed = set[str]()
