@@ -1,6 +1,5 @@
 """Garments of a simulated capture moved by Blender's cloth solver, trousers first, then the top over them."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,6 @@ class Drape(CaptureStage):
         ways = []
         progress(0, len(garments))
         for done, garment in enumerate(garments):
-            began = time.perf_counter()
             cloth = simulate_cloth(
                 garment.targets_m,
                 garment.faces,
@@ -57,7 +55,6 @@ class Drape(CaptureStage):
                 memory_limit_gb=settings.memory_limit_gb,
             )
             name = NAMES[garment.region]
-            stats[f"drape {name}, time"] = figure(time.perf_counter() - began, "s")
             stats |= _penetrations(name, cloth, solid, first)
             away_m, lost = hung_cloth(cloth, garment, skin, take.wardrobe.body.faces)
             stats[f"drape {name}, brought back"] = figure(lost, "1")

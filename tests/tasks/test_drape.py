@@ -186,7 +186,8 @@ def test_blenders_cloth_is_simulated_filmed_and_measured(table, here):
         assert stats[f"drape {pair}, share"]["value"] < 0.03  # of whole sequences, up to 0.031 was measured
     for under in ("skin", "trousers"):
         assert stats[f"drape worn, {under} through cloth, worst share"]["value"] < 0.002
-    assert stats["drape top, time"]["unit"] == "s"
+    # Figures go into the dataset's index: what took how long is of the machine and stands apart.
+    assert not [name for name, stat in stats.items() if stat["unit"] == "s"]
     known = read_truth(task(Simulate, manifest).place() / "raw" / "truth")
     take = draw_take(3, script_of(task(Simulate, manifest)))
     hung = read_hung(task(Drape, manifest).place() / CLOTH_FILE)
