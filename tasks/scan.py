@@ -10,7 +10,7 @@ from pipeline.captures.scan import Scan as CapturedScan
 from pipeline.captures.scan import read_scan
 from pipeline.errors import StageError
 from pipeline.scan_files import UNPAINTED_RGB, BodyBelow, Portrayable, write_portrayable
-from pipeline.simulation.casting import Script, draw_take
+from pipeline.simulation.casting import draw_stance, draw_wardrobe
 from pipeline.simulation.dressing import dressed
 from pipeline.simulation.filming import vertex_rgb
 from pipeline.spread import figure
@@ -83,22 +83,20 @@ def _read(path: Path, table: CaptureTable) -> Portrayable:
 
 def _drawn(identity: dict[str, Any]) -> Portrayable:
     """The person that a simulated capture of the same names would film, in a pose of this capture's own."""
-    named = {key: value for key, value in identity.items() if key != "seed"}
-    # Nobody films: the camera of this script is never looked through.
-    script = Script(**named, motion=None, camera="still", cameras=1, count=1, distance_m=2.0)
-    take = draw_take(identity["seed"], script)
-    pose_rad, transl_m = take.action(0.0)
-    person = dressed(take.wardrobe, pose_rad, transl_m)
+    seed = identity["seed"]
+    wardrobe = draw_wardrobe(seed, identity["subject"], identity["outfit"])
+    stance = draw_stance(seed, identity["capture"], identity["pose"], wardrobe)
+    person = dressed(wardrobe, stance.pose_rad, stance.transl_m)
     return Portrayable(
         vertices_m=person.vertices_m.astype(np.float32),
         faces=person.faces,
-        vertex_rgb=vertex_rgb(take.wardrobe),
+        vertex_rgb=vertex_rgb(wardrobe),
         body=BodyBelow(
             body_face=person.body_face,
             body_bary=person.body_bary,
             joints_m=np.asarray(person.joints_m, dtype=np.float64),
-            pose_rad=np.asarray(pose_rad, dtype=np.float64),
-            betas=np.asarray(take.wardrobe.identity.betas, dtype=np.float64),
-            transl_m=np.asarray(transl_m, dtype=np.float64),
+            pose_rad=np.asarray(stance.pose_rad, dtype=np.float64),
+            betas=np.asarray(wardrobe.identity.betas, dtype=np.float64),
+            transl_m=np.asarray(stance.transl_m, dtype=np.float64),
         ),
     )

@@ -11,14 +11,12 @@ from pipeline.seeds import stream
 from pipeline.simulation.casting import draw_take
 from pipeline.simulation.draping import read_hung
 from pipeline.simulation.filming import film_take, vertex_rgb
-from pipeline.simulation.kinect_writer import TRUTH_FOLDER, KinectFrame, write_kinect2_capture
+from pipeline.simulation.kinect_writer import KinectFrame, write_kinect2_capture
 from tasks.drape import CLOTH_FILE, Drape
 from tasks.inputs import Inputs
 from tasks.job import Progress, StageResult
 from tasks.script import identity_of, script_of
 from tasks.stage import CaptureStage, SealedTask
-
-__all__ = ["RAW_FOLDER", "TRUTH_FOLDER", "Simulate"]
 
 RAW_FOLDER = "raw"
 

@@ -14,6 +14,7 @@ from pipeline.comparison import angle_rad, depth_difference
 from pipeline.layers import split_base_detail, zero_median
 from pipeline.meshes import read_ply
 from pipeline.seeds import stream
+from pipeline.simulation.kinect_writer import TRUTH_FOLDER
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
 from pipeline.truth_scores import SURFACE_POINTS, pose_error, surface_points
@@ -26,7 +27,7 @@ from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.layers import Layers
 from tasks.normals import Normals
-from tasks.simulate import RAW_FOLDER, TRUTH_FOLDER, Simulate
+from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.surface import surface_of
 

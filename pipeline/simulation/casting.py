@@ -53,30 +53,58 @@ def draw_take(seed: int, script: Script) -> Take:
 
     Two captures of one subject show one person; the same outfit's name on one subject is the same clothes.
     """
-    identity = draw_identity(stream(seed, "simulate person", script.subject))
-    outfit = draw_outfit(stream(seed, "simulate outfit", f"{script.subject}\0{script.outfit or ''}"))
-    wardrobe = dress(identity, outfit)
-    proportions = proportions_of(default_body(), identity.betas)
+    wardrobe = draw_wardrobe(seed, script.subject, script.outfit)
     moments = script.count // script.cameras
     times = _draw_times(seed, script, moments)
-    pose_rng = stream(seed, "simulate pose", script.capture)
-    still = script.motion is None
     seconds = float(times.depth_s[-1] - times.depth_s[0])
-    action, seat_m = (
-        _still(pose_rng, script.pose, wardrobe, proportions)
-        if script.motion is None
-        else (_moving(pose_rng, script.motion, wardrobe, proportions, times), 0.0)
-    )
+    if script.motion is None:
+        stance = draw_stance(seed, script.capture, script.pose, wardrobe)
+        action, seat_m = lambda time_s: (stance.pose_rad, stance.transl_m), stance.seat_m
+    else:
+        action, seat_m = _moving(seed, script.capture, script.motion, wardrobe, times), 0.0
     return Take(
         wardrobe=wardrobe,
         action=action,
-        still=still,
+        still=script.motion is None,
         seat_m=seat_m,
         paths=_paths(seed, script, wardrobe, action, times),
         duration_s=max(seconds * moments / max(moments - 1, 1), 1 / RATE_HZ),
         times=times,
         calibration=virtual_kinect(),
     )
+
+
+def draw_wardrobe(seed: int, subject: str, outfit: str | None) -> Wardrobe:
+    """A person and what they wear, of the subject's own streams."""
+    identity = draw_identity(stream(seed, "simulate person", subject))
+    return dress(identity, draw_outfit(stream(seed, "simulate outfit", f"{subject}\0{outfit or ''}")))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Stance:
+    """How a person who holds a pose stands or sits, the clothes on the floor y = 0.
+
+    Attributes:
+        pose_rad, transl_m: (24 3) and (3) of the body.
+        seat_m: height of the stool that they need; 0 without one.
+    """
+
+    pose_rad: Float64
+    transl_m: Float64
+    seat_m: float
+
+
+def draw_stance(seed: int, capture: str, pose: str | None, wardrobe: Wardrobe) -> Stance:
+    """The pose of one capture; without a name any that a person can hold."""
+    rng, proportions = stream(seed, "simulate pose", capture), _proportions(wardrobe)
+    stands = draw_poses(rng, 1, proportions) if pose is None else named_pose(pose, rng, proportions)
+    pose_rad, seat_m = stands.pose_rad[0], float(stands.seat_height_m[0])
+    transl_m, lift_m = on_soles(wardrobe, pose_rad, stands.transl_m[0])
+    return Stance(pose_rad=pose_rad, transl_m=transl_m, seat_m=seat_m + lift_m if seat_m else 0.0)
+
+
+def _proportions(wardrobe: Wardrobe) -> Proportions:
+    return proportions_of(default_body(), wardrobe.identity.betas)
 
 
 def _draw_times(seed: int, script: Script, moments: int) -> FrameTimes:
@@ -89,24 +117,10 @@ def _draw_times(seed: int, script: Script, moments: int) -> FrameTimes:
     return FrameTimes(all_of_it.depth_s[kept], all_of_it.color_s[kept])
 
 
-def _still(
-    rng: np.random.Generator, name: str | None, wardrobe: Wardrobe, proportions: Proportions
-) -> tuple[Action, float]:
-    """The action of a person who holds one pose, and the height of the stool that they need."""
-    stands = draw_poses(rng, 1, proportions) if name is None else named_pose(name, rng, proportions)
-    pose_rad = stands.pose_rad[0]
-    place_m, lift_m = on_soles(wardrobe, pose_rad, stands.transl_m[0])
-    seat_m = float(stands.seat_height_m[0])
-    return lambda time_s: (pose_rad, place_m), seat_m + lift_m if seat_m else 0.0
-
-
 def _moving(
-    rng: np.random.Generator,
-    what: MotionName | Path,
-    wardrobe: Wardrobe,
-    proportions: Proportions,
-    times: FrameTimes,
+    seed: int, capture: str, what: MotionName | Path, wardrobe: Wardrobe, times: FrameTimes
 ) -> Action:
+    rng, proportions = stream(seed, "simulate pose", capture), _proportions(wardrobe)
     begin_s = min(times.depth_s[0], times.color_s[0]) - SPARE_S
     seconds = max(times.depth_s[-1], times.color_s[-1]) - begin_s + SPARE_S
     if isinstance(what, Path):
