@@ -51,21 +51,6 @@ def _triangles(z: Float64, place: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(np.stack([first, second], axis=2).reshape(-1, 3), np.int64)
 
 
-def vertex_normals(vertices: NDArray[Any], faces: NDArray[Any]) -> Float64:
-    """Unit normals (V 3): the mean of the faces around a vertex by their area; 0 where there is none.
-
-    Meshes of `depth_mesh` get normals that face the camera.
-    """
-    a, b, c = (vertices.astype(np.float64)[faces[:, corner]] for corner in range(3))
-    of_face = np.cross(b - a, c - a)
-    summed = np.zeros((len(vertices), 3))
-    for corner in range(3):
-        for axis in range(3):
-            summed[:, axis] += np.bincount(faces[:, corner], of_face[:, axis], minlength=len(vertices))
-    length = np.linalg.norm(summed, axis=1, keepdims=True)
-    return np.divide(summed, length, out=np.zeros_like(summed), where=length > 0)
-
-
 def fit_normals(
     depth_m: NDArray[Any], mask: Bool, K: Float64, *, window_px: int, max_step_m: float
 ) -> Float32:

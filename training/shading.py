@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.meshes import vertex_normals
+from pipeline.visibility import vertex_normals
 
 Picture = NDArray[np.uint8]
 Float64 = NDArray[np.float64]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.cameras import project
-from training.meshes import depth_mesh, fit_normals, vertex_normals, write_ply
+from pipeline.visibility import vertex_normals
+from training.meshes import depth_mesh, fit_normals, write_ply
 
 K = np.array([[80.0, 0, 15.5], [0, 80.0, 11.5], [0, 0, 1]])
 SIZE_HW = (24, 32)
