@@ -23,7 +23,15 @@ from tasks.report.data import (
     ReportData,
     WorstCase,
 )
-from tasks.report.figures import measured
+from tasks.report.figures import (
+    DETAIL_COLUMNS,
+    FIGURES,
+    OVERVIEW_COLUMNS,
+    RAW_COLUMNS,
+    TRUTH_COLUMNS,
+    measured,
+    recorded,
+)
 from tasks.report.provenance import provenance_of
 from tasks.report.tiles import sheet_of, worst_tiles
 
@@ -142,88 +150,33 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
 
 def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
     stats = entry["stats"]
-
-    def shown(key: str, stat: str, factor: float) -> Metric:
-        figure = stats.get(stat, {})
-        value, limit = figure.get("value"), figure.get("limit")
-        return measured(
-            key,
-            None if value is None else factor * value,
-            limit=None if limit is None else factor * limit,
-        )
-
-    degrees = 180 / math.pi
-    residual = shown("residual_median_mm", "fused residual, median", 1e3)
-    p90 = shown("residual_p90_mm", "fused residual, p90", 1e3)
-    coverage = shown("coverage_percent", "fused coverage", 100)
-    detail = shown("detail_std_mm", "detail, standard deviation", 1e3)
-    truth = shown("truth_median_mm", "truth depth error, median", 1e3)
+    has_truth = FIGURES["truth_median_mm"].stat in stats
     return CaptureReport(
         capture=name,
         subject=entry["subject"],
         split=entry["split"],
         role=entry["role"],
         samples=entry["samples"],
-        overview=(
-            residual,
-            p90,
-            coverage,
-            shown("render_vs_raycast_median_mm", "Blender against ray cast, median", 1e3),
-            detail,
-            shown("normal_vs_rendered_deg", "fitted against rendered normals, median", degrees),
-            truth,
-        ),
-        against_raw=(
-            residual,
-            p90,
-            shown("residual_bias_mm", "fused residual, bias", 1e3),
-            coverage,
-            shown("miss_percent", "fused misses", 100),
-            shown("raw_pixels", "raw pixels in range", 1),
-        ),
-        against_truth=(
-            (
-                truth,
-                shown("truth_p90_mm", "truth depth error, p90", 1e3),
-                shown("truth_bias_mm", "truth depth bias, mean", 1e3),
-                shown("truth_coverage_percent", "true surface covered", 100),
-                shown("truth_normal_deg", "truth normal error, median", degrees),
-                shown("truth_base_mm", "truth base error, median", 1e3),
-                shown("truth_detail_mm", "truth detail error, median", 1e3),
-                shown("true_detail_std_mm", "true detail, standard deviation", 1e3),
-                shown("truth_accuracy_mm", "truth surface accuracy, median", 1e3),
-                shown("truth_completeness_mm", "truth surface completeness, median", 1e3),
-                shown("truth_within_5mm_percent", "truth surface within 5 mm", 100),
-                shown("truth_camera_mm", "truth camera error, median", 1e3),
-                shown("truth_camera_deg", "truth camera turn, median", degrees),
-            )
-            if "truth depth error, median" in stats
-            else ()
-        ),
-        detail=(
-            detail,
-            shown("detail_p99_mm", "detail, p99 of |detail|", 1e3),
-            shown("detail_over_50mm_percent", "detail, share over 5 cm", 100),
-        ),
+        overview=recorded(OVERVIEW_COLUMNS, stats),
+        against_raw=recorded(RAW_COLUMNS, stats),
+        against_truth=recorded(TRUTH_COLUMNS, stats) if has_truth else (),
+        detail=recorded(DETAIL_COLUMNS, stats),
         sheet=sheet,
         **({"no_sheet": "other captures fit worse and are shown"} if entry["rejected"] is None else {}),
     )
 
 
 def _key_figures(index: Mapping[str, Any]) -> tuple[Metric, ...]:
-    def worst(key: str, stat: str, factor: float, choose: Any) -> Metric:
-        values = [entry["stats"].get(stat, {}).get("value") for entry in index["captures"].values()]
-        known = [value for value in values if value is not None]
-        plain = measured(key, factor * choose(known) if known else None)
-        return Metric(
-            name=f"worst capture: {plain.name}", unit=plain.unit, value=plain.value, absent=plain.absent
-        )
-
-    return (
-        worst("residual_median_mm", "fused residual, median", 1e3, max),
-        worst("coverage_percent", "fused coverage", 100, min),
-        worst("truth_median_mm", "truth depth error, median", 1e3, max),
-    )
+    """The worst capture's figure of each kind."""
+    worst = {"residual_median_mm": max, "coverage_percent": min, "truth_median_mm": max}
+    found = []
+    for key, choose in worst.items():
+        columns = [recorded([key], entry["stats"])[0] for entry in index["captures"].values()]
+        known = [metric.value for metric in columns if metric.value is not None]
+        plain = measured(key, choose(known) if known else None)
+        name = f"worst capture: {plain.name}"
+        found.append(Metric(name=name, unit=plain.unit, value=plain.value, absent=plain.absent))
+    return tuple(found)
 
 
 def _histograms(findings: Mapping[str, CaptureFindings]) -> tuple[Histogram, ...]:
