@@ -59,6 +59,24 @@ class GateError(BodytruthError):
         self.reason, self.value, self.unit, self.limit = reason, value, unit, limit
         self.rows = tuple(rows)
 
+    @classmethod
+    def none_passed(
+        cls, wanted: str, rows: Sequence[QuarantineRow], *, unit: str, limit: float
+    ) -> "GateError":
+        """Of a capture of which every frame left a row; the value is the best that any frame reached.
+
+        Args:
+            wanted: place and expectation, such as "capture a: at least one frame must hold 500 trusted px".
+        """
+        return cls(
+            rows[0].reason,
+            f"{wanted}, none of {len(rows)} does. First: {rows[0].message}",
+            value=max(float(row.value or 0) for row in rows),
+            unit=unit,
+            limit=limit,
+            rows=rows,
+        )
+
 
 class StageError(BodytruthError):
     """A stage could not finish for a reason that lies outside the data: disk, memory, a killed process."""

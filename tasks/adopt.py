@@ -61,15 +61,9 @@ class Adopt(CaptureStage):
                 progress(done + 1, len(frames))
             samples = writer.samples
         if samples == 0:
-            raise GateError(
-                rows[0].reason,
-                f"capture {self.capture}: at least one frame must hold {settings.min_mask_px} trusted px, none of "
-                f"{len(rows)} does. First: {rows[0].message}",
-                value=max(float(row.value or 0) for row in rows),
-                unit="px",
-                limit=float(settings.min_mask_px),
-                rows=rows,
-            )
+            wanted = f"at least one frame must hold {settings.min_mask_px} trusted px"
+            limit = float(settings.min_mask_px)
+            raise GateError.none_passed(f"capture {self.capture}: {wanted}", rows, unit="px", limit=limit)
         stats = {"trusted share of the given depth": figure(kept_px / valid_px, "1")}
         return StageResult(samples=samples, stats=stats, quarantine=rows)
 

@@ -179,23 +179,15 @@ def _summarise(manifest: str, result: BuildResult) -> None:
 
 def input_problems(manifest: str) -> Iterator[tuple[str, int | None, InputError]]:
     """Open every capture and decode every chosen frame or scan; yield what is missing or malformed."""
-    from pipeline.captures.opening import open_capture
     from pipeline.foreground import foreground_mask
-    from tasks.scan import opened_scan
-    from tasks.script import check_motion
+    from tasks.raw_inputs import open_inputs
 
     loaded = manifest_of(manifest)
     for capture, table in loaded.captures.items():
-        folder, recording = loaded.capture_folder(capture), loaded.motion_file(capture)
         try:
-            if recording is not None:
-                check_motion(recording)
-            if folder is None:
+            opened = open_inputs(loaded, capture)
+            if opened is None:
                 continue
-            if table.format == "scan":
-                opened_scan(folder, table)
-                continue
-            opened = open_capture(folder, table.format, table.files)
             frames = chosen_frames(opened, table)
         except InputError as error:
             yield capture, None, error

@@ -44,15 +44,9 @@ class Foreground(CaptureStage):
                 progress(done + 1, len(ingested))
             kept = writer.samples
         if kept == 0:
-            raise GateError(
-                rows[0].reason,
-                f"capture {self.capture}: at least one frame must show {least_px} px of foreground, none of "
-                f"{len(rows)} does. First: {rows[0].message}",
-                value=max(float(row.value or 0) for row in rows),
-                unit="px",
-                limit=float(least_px),
-                rows=rows,
-            )
+            wanted = f"at least one frame must show {least_px} px of foreground"
+            limit = float(least_px)
+            raise GateError.none_passed(f"capture {self.capture}: {wanted}", rows, unit="px", limit=limit)
         return StageResult(samples=kept, quarantine=rows)
 
     def _mask(

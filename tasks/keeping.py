@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline.captures.opening import open_capture
 from pipeline.errors import ManifestError
 from pipeline.sealing import ASIDE_MARK, PART_MARK, damage, mark_damaged
 from tasks.building import locked, sweep
 from tasks.context import manifest_of
 from tasks.graph import CURRENT, Dataset, all_tasks, output_folders
-from tasks.scan import opened_scan
+from tasks.raw_inputs import open_inputs
 
 
 def verify_outputs(manifest: str) -> tuple[int, list[dict[str, Any]]]:
@@ -91,12 +90,8 @@ def report_figures(manifest: str) -> tuple[Path, list[dict[str, Any]]]:
 
 def _require_inputs(manifest: str) -> None:
     loaded = manifest_of(manifest)
-    for capture, table in loaded.captures.items():
-        folder = loaded.capture_folder(capture)
-        if folder is not None and table.format == "scan":
-            opened_scan(folder, table)
-        elif folder is not None:
-            open_capture(folder, table.format, table.files)
+    for capture in loaded.captures:
+        open_inputs(loaded, capture)
 
 
 def _only_link(path: Path) -> bool:
