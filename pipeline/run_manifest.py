@@ -282,16 +282,12 @@ def _source(path: Path, each: MixTable, out: Path) -> dict[str, Any]:
 def _checkpoint(path: Path, init: InitTable, out: Path, run_of: Callable[[Path], Path]) -> dict[str, str]:
     """The checkpoint that stands there now: `best` may point elsewhere tomorrow."""
     if init.manifest is None:
-        run = out / str(init.run)
-    elif (path.parent / init.manifest).resolve() == path:
-        raise ManifestError(f"{path}: phase.init: manifest must be another than this one. Mend it.")
+        run, first = out / str(init.run), "Train it"
     else:
-        run = run_of(path.parent / init.manifest)
+        other = path.parent / init.manifest
+        run, first = run_of(other), f"Run `bodytruth train {other}`"
     folder = (run / init.checkpoint).resolve()
     if not (folder / WEIGHTS).is_file():
-        first = (
-            "Train it" if init.manifest is None else f"Run `bodytruth train {path.parent / init.manifest}`"
-        )
         raise ManifestError(
             f"{path}: phase.init: {run} must be a run with a checkpoint {init.checkpoint!r}, "
             f"has none. {first} first, or mend the path."

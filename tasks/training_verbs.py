@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.errors import StageError
+from pipeline.errors import ManifestError, StageError
 from tasks.options import Out, set_places
 
 TrainingManifest = Annotated[
@@ -68,7 +68,7 @@ def predict(
 
 def write_run(manifest: Path) -> Path:
     """Resolve a training manifest to OUT/runs/MODEL/FINGERPRINT/RUN.json and return its path."""
-    content, folder = _resolved(manifest)
+    content, folder = _resolved(manifest.resolve(), ())
     path = folder / "RUN.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(".RUN.json.new")
@@ -77,15 +77,27 @@ def write_run(manifest: Path) -> Path:
     return path
 
 
-def _resolved(manifest: Path) -> tuple[dict[str, Any], Path]:
-    """The content of a manifest's RUN.json, and the folder of its run."""
+def _resolved(manifest: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Path]:
+    """The content of a manifest's RUN.json, and the folder of its run.
+
+    Args:
+        above: the manifests that start from this one, the first being trained.
+    """
     from pipeline.manifest import OUT_VARIABLE
     from pipeline.run_manifest import load_run_manifest, resolve
     from training.run import parse_run
 
+    if manifest in above:
+        raise ManifestError(
+            f"{above[0]}: phase.init: must not start from itself, does by way of {above[-1].name}. Mend it."
+        )
     out = Path(os.environ.get(OUT_VARIABLE, "out")).resolve()
-    content = resolve(load_run_manifest(manifest), out, run_of=lambda other: _resolved(other)[1])
-    return content, parse_run(content, manifest.resolve()).folder
+
+    def run_of(other: Path) -> Path:
+        return _resolved(other.resolve(), (*above, manifest))[1]
+
+    content = resolve(load_run_manifest(manifest), out, run_of=run_of)
+    return content, parse_run(content, manifest).folder
 
 
 def run_training(*words: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import run_manifest
 from pipeline.errors import InputError, ManifestError
 from pipeline.run_manifest import (
     AdamTable,
@@ -20,9 +21,6 @@ from pipeline.run_manifest import (
     SubsetTable,
     TrainingTable,
     load_run_manifest,
-)
-from pipeline.run_manifest import (
-    resolve as resolve_with,
 )
 from training.run import load_run
 
@@ -39,7 +37,7 @@ steps = 5
 
 def resolve(manifest, out):
     """Of the manifest that it names to start from, a run with weights stands beside the output root."""
-    return resolve_with(manifest, out, run_of=lambda path: weights(out / path.stem).parents[1])
+    return run_manifest.resolve(manifest, out, run_of=lambda path: weights(out / path.stem).parents[1])
 
 
 def weights(run):
@@ -188,9 +186,7 @@ def test_run_to_start_from_may_be_named_by_its_manifest(tmp_path):
     with pytest.raises(
         ManifestError, match=r"checkpoint 'last', has none. Run `bodytruth train .*first.toml` first"
     ):
-        resolve_with(load(tmp_path, text), tmp_path / "out", run_of=lambda path: tmp_path / "none")
-    with pytest.raises(ManifestError, match="manifest must be another than this one"):
-        resolve(load(tmp_path, text.replace("first.toml", "train.toml")), tmp_path / "out")
+        run_manifest.resolve(load(tmp_path, text), tmp_path / "out", run_of=lambda path: tmp_path / "none")
     with pytest.raises(ManifestError, match="run must be given, or manifest, and not both"):
         load(tmp_path, text.replace('checkpoint = "last"', 'run = "runs/depth-net/ab"'))
 
