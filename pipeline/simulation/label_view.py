@@ -6,19 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bodies.joints import TANG16
 from pipeline.bodies.model import Body
-from pipeline.bodies.skeleton import SMPL24_NAMES
-from pipeline.cameras import invert_rigid, project, transform
-from pipeline.labels import body_labels, body_places
+from pipeline.cameras import invert_rigid, transform
+from pipeline.labels import body_joints, body_labels, body_places
 from pipeline.simulation.dressing import DressedBody
 from pipeline.zbuffer import visible_faces
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
-
-TANG16_ROWS = [SMPL24_NAMES.index(source) for (source,) in TANG16.sources]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -89,12 +85,9 @@ def label_view(
     if figure.on_body is not None:
         body_face, body_bary = figure.on_body
         face, place = body_places(face_index, bary, body_face=body_face, body_bary=body_bary)
-    joints_cam_m = transform(cam_from_world, figure.joints_m)
     return Seen(face_index=face_index, bary=bary), {
         "mask": face_index >= 0,
         "depth_m": depth_m,
         **body_labels(face, place, figure.body),
-        "joints_smpl24_cam_m": joints_cam_m.astype(np.float32),
-        "joints_tang16_cam_m": joints_cam_m[TANG16_ROWS].astype(np.float32),
-        "joints_tang16_px": project(joints_cam_m[TANG16_ROWS], K).astype(np.float32),
+        **body_joints(figure.joints_m, K, world_from_cam),
     }
