@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.captures.annotation import Annotation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,21 +16,25 @@ class Frame:
 
     Attributes:
         frame: the frame's own number in the raw capture.
-        timestamp_s: on the capture's own clock; -1 where the format has none.
-        image: (H W 3) uint8 RGB, registered to the depth.
-        depth_m: (H W) float32, z along the optical axis; 0 is invalid.
-        K: (3 3) float64 px, integer pixel centres.
-        world_from_cam: (4 4) float64, rigid.
+        timestamp_s: of the depth, on the capture's own clock; -1 where the format has none.
+        color_timestamp_s: of the colour image, on the same clock; -1 where it has no time of its own.
+        image: (H W 3) uint8 RGB, registered to the depth; None where the capture has no colour.
+        depth_m: (H W) float32, z along the optical axis; 0 is invalid. None for pictures alone.
+        K: (3 3) float64 px, integer pixel centres; None where nothing is known of the camera.
+        world_from_cam: (4 4) float64, rigid; None where the capture brings no poses.
         mask: (H W) bool of the foreground where the capture brings one, else None.
+        annotation: what was said of one person in a picture, where the capture is a set of annotations.
     """
 
     frame: int
     timestamp_s: float
-    image: NDArray[np.uint8]
-    depth_m: NDArray[np.float32]
-    K: NDArray[np.float64]
-    world_from_cam: NDArray[np.float64]
+    image: NDArray[np.uint8] | None
+    depth_m: NDArray[np.float32] | None
+    K: NDArray[np.float64] | None
+    world_from_cam: NDArray[np.float64] | None
     mask: NDArray[np.bool_] | None
+    color_timestamp_s: float = -1.0
+    annotation: Annotation | None = None
 
 
 class Capture(Protocol):
@@ -49,6 +55,3 @@ class Capture(Protocol):
     def read(self, frame: int) -> Frame:
         """Decode one frame; raises `InputError` with a reason code when it is missing or malformed."""
         ...
-
-
-CaptureOptions = dict[str, Any]

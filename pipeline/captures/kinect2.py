@@ -21,15 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cameras import crop_intrinsics, invert_rigid
+from pipeline.cameras import invert_rigid
 from pipeline.captures.capture import Frame
 from pipeline.captures.distortion import LensCamera
 from pipeline.captures.images import read_color, read_depth_raw, read_mask
 from pipeline.captures.kinect2_calibration import Kinect2Calibration, read_kinect2_calibration
 from pipeline.captures.pairing import matching_texts
 from pipeline.captures.poses import read_pose
-from pipeline.captures.registration import Registration, registration
-from pipeline.captures.undistortion import Undistortion, undistortion
+from pipeline.captures.two_cameras import TwoCameras
 from pipeline.errors import InputError
 
 Float64 = NDArray[np.float64]
@@ -37,7 +36,7 @@ Float64 = NDArray[np.float64]
 CALIBRATION_FILE, TIMES_FILE = "calibration.json", "timestamps.csv"
 MASK_FOLDER, POSE_FOLDER = "mask", "pose"
 COLUMNS = ["frame", "depth_s", "color_s"]
-REDUCED_PX, OF_COLOR_PX = 9, 20  # 1080 px become 486, 1920 become 864
+REDUCTION = (9, 20)  # 1080 px become 486, 1920 become 864
 # Colour a whole frame late is of another moment; the streams of one device tick within 10 ms of each other.
 MAX_SKEW_S = 0.02
 
@@ -60,27 +59,14 @@ class Kinect2Folder:
     has_masks: bool
 
     @cached_property
-    def K(self) -> Float64:
-        """Intrinsics (3 3) in px of every frame read: the colour camera's, reduced."""
-        box_px = (0.0, 0.0, float(OF_COLOR_PX))
-        return crop_intrinsics(self.calibration.color.K, box_px, REDUCED_PX)
-
-    @cached_property
-    def shape_hw(self) -> tuple[int, int]:
-        """Height and width in px of every frame read."""
-        color = self.calibration.color
-        return color.height * REDUCED_PX // OF_COLOR_PX, color.width * REDUCED_PX // OF_COLOR_PX
-
-    @cached_property
-    def registration(self) -> Registration:
-        height, width = self.shape_hw
-        depth, color_from_depth = self.calibration.depth, self.calibration.color_from_depth
-        return registration(depth, color_from_depth, self.K, height=height, width=width)
-
-    @cached_property
-    def undistortion(self) -> Undistortion:
-        height, width = self.shape_hw
-        return undistortion(self.calibration.color, self.K, height=height, width=width)
+    def cameras(self) -> TwoCameras:
+        calibration = self.calibration
+        return TwoCameras(
+            depth=calibration.depth,
+            color=calibration.color,
+            color_from_depth=calibration.color_from_depth,
+            reduction=REDUCTION,
+        )
 
     def files(self, frames: list[int]) -> list[Path]:
         paths = [self.root / CALIBRATION_FILE, self.root / TIMES_FILE]
@@ -92,7 +78,7 @@ class Kinect2Folder:
         depth_m = self._read_depth(self._path("depth", frame))
         image = read_color(self._path("color", frame))
         self._check_size("color", frame, image, self.calibration.color)
-        registered = self.registration.register(depth_m)
+        registered = self.cameras.registration.register(depth_m)
         mask = None
         if self.has_masks:
             given = read_mask(self._path(MASK_FOLDER, frame))
@@ -102,9 +88,9 @@ class Kinect2Folder:
         return Frame(
             frame=frame,
             timestamp_s=depth_s,
-            image=self.undistortion.undistort(image),
+            image=self.cameras.undistortion.undistort(image),
             depth_m=registered.depth_m,
-            K=self.K.copy(),
+            K=self.cameras.K.copy(),
             world_from_cam=world_from_depth @ invert_rigid(self.calibration.color_from_depth),
             mask=mask,
         )

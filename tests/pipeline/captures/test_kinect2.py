@@ -118,9 +118,9 @@ def damaged(written: Path, tmp_path: Path) -> Path:
 
 def true_depth(capture: Kinect2Folder, frame: int) -> tuple[np.ndarray, np.ndarray]:
     """Closed-form depth of the registered frame, and whether it is the sphere."""
-    height, width = capture.shape_hw
+    height, width = capture.cameras.shape_hw
     world_from_color = pose_of(frame) @ np.linalg.inv(DEVICE.color_from_depth)
-    depth_m, _, on_sphere = scene(pixel_rays(capture.K, height, width), world_from_color)
+    depth_m, _, on_sphere = scene(pixel_rays(capture.cameras.K, height, width), world_from_color)
     return depth_m, on_sphere
 
 
@@ -145,8 +145,8 @@ def test_registered_depth_errs_by_the_noise_of_the_sensor_and_by_nothing_else(wr
     capture = open_kinect2(written)
     frame = capture.read(number)
     expected_m, on_sphere = true_depth(capture, number)
-    height, width = capture.shape_hw
-    normal = scene(pixel_rays(capture.K, height, width), frame.world_from_cam)[1]
+    height, width = capture.cameras.shape_hw
+    normal = scene(pixel_rays(capture.cameras.K, height, width), frame.world_from_cam)[1]
     plain = LensCamera(
         width=width, height=height, fx_px=frame.K[0, 0], fy_px=frame.K[1, 1], cx_px=frame.K[0, 2],
         cy_px=frame.K[1, 2], distortion=(0, 0, 0, 0, 0),
