@@ -212,8 +212,20 @@ class ShardReader:
         if shard not in self._open:
             if len(self._open) >= OPEN_SHARDS:
                 self._open.pop(next(iter(self._open))).close()
-            self._open[shard] = open_shard(self._folder, self._shards[shard])
+            self._open[shard] = self._opened(self._shards[shard])
         return self._open[shard]
+
+    def _opened(self, entry: Mapping[str, Any]) -> FrameReader:
+        reader = open_shard(self._folder, entry)
+        lacking = sorted(set(self.fields) - set(reader.fields))
+        if lacking:  # captures differ in what they bring: depth without colour, a picture without depth
+            reader.close()
+            raise InputError(
+                "field-missing",
+                f"{self._folder}: every sample must bring the fields asked for, {', '.join(lacking)} of "
+                f"{', '.join(entry['captures'])} are not there. Leave the capture out by a subset.",
+            )
+        return reader
 
 
 def _close(writer: FrameWriter, path: Path, fingerprint: str) -> dict[str, Any]:

@@ -54,6 +54,14 @@ class Inputs:
     def has(self, name: str) -> bool:
         return name in self._folders
 
+    def fields(self, name: str) -> list[str]:
+        """The fields that a stage above wrote for each frame; none where it writes no frames."""
+        file = self.folder(name) / FRAMES_FILE
+        if not file.is_file():
+            return []
+        with FrameReader(file) as reader:
+            return reader.fields
+
     def joined(self, fields: Mapping[str, Sequence[str]]) -> "JoinedFrames":
         """Rows of several stages joined by frame number, ascending; never by position."""
         return JoinedFrames({name: self.frames(name) for name in fields}, fields)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.bodies.model import default_body
-from pipeline.capture_tables import CaptureTable
 from pipeline.labels import body_joints, body_labels, body_places
 from pipeline.scan_files import BodyBelow, Portrayable, read_portrayable
 from pipeline.seeds import stream
@@ -22,17 +21,6 @@ from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.scan import SCAN_FILE, Scan
 from tasks.stage import CaptureStage, SealedTask
-
-PICTURE = ("image", "mask", "depth_m", "K", "world_from_cam", "fused_residual_m", "fused_coverage")
-LABELS = ("part14", "part24", "surface_part", "surface_uv")
-BODY = (
-    "joints_smpl24_cam_m",
-    "joints_tang16_cam_m",
-    "joints_tang16_px",
-    "body_pose_rad",
-    "body_betas",
-    "body_transl_m",
-)
 
 
 class Portray(CaptureStage):
@@ -76,11 +64,6 @@ class Portray(CaptureStage):
                 progress(done + 1, len(shots))
             kept = writer.samples
         return StageResult(samples=kept, stats=agreement.figures(), quarantine=agreement.rows)
-
-
-def portrayed_fields(table: CaptureTable) -> tuple[str, ...]:
-    """What the pictures of a capture hold for shards; the body is known where it was drawn."""
-    return (*PICTURE, *LABELS, *BODY) if table.is_drawn_scan else PICTURE
 
 
 def draw_shots(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.capture_tables import CaptureTable
 from pipeline.card import card_markdown
 from pipeline.errors import StageError
 from pipeline.fields import FIELDS
@@ -28,21 +27,13 @@ from tasks.inputs import Inputs
 from tasks.job import Progress, StageResult
 from tasks.layers import Layers
 from tasks.normals import Normals
-from tasks.portray import Portray, portrayed_fields
+from tasks.portray import Portray
 from tasks.render import Render
 from tasks.scan import Scan
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.truth import Truth
 
-PACKED: dict[str, tuple[str, ...]] = {
-    "foreground": ("image", "depth_raw_m", "K", "world_from_cam", "timestamp_s"),
-    "fuse": ("fused_residual_m", "fused_coverage"),
-    "render": ("depth_m", "mask"),
-    "adopt": ("depth_m", "mask", "fused_residual_m", "fused_coverage"),
-    "layers": ("depth_median_m", "base_m", "detail_m"),
-    "normals": ("normal", "normal_residual_m"),
-}
 QUARANTINE_FILE = "quarantine.csv"
 QUARANTINE_COLUMNS = ("capture", "frame", "stage", "reason", "value", "unit", "limit", "message")
 LICENCES = {
@@ -64,21 +55,22 @@ def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     return [*([Drape] if table.has_simulated_cloth else []), Simulate, *stages, Truth]
 
 
-def packed_fields(table: CaptureTable) -> dict[str, tuple[str, ...]]:
-    """What each stage that a capture goes through gives its samples."""
-    if table.is_scan:
-        return {
-            "portray": portrayed_fields(table),
-            **{stage: PACKED[stage] for stage in ("layers", "normals")},
-        }
-    return PACKED
+def packed_fields(inputs: Inputs, capture: str) -> dict[str, tuple[str, ...]]:
+    """What the stages of a built capture give its samples: each field of shards from the first that wrote it."""
+    packed: dict[str, tuple[str, ...]] = {}
+    seen = {"frame"}
+    for stage in stages_of(str(inputs.manifest.path), capture):
+        written = inputs.fields(f"{stage.NAME}/{capture}")
+        packed[stage.NAME] = tuple(name for name in written if FIELDS[name].shard and name not in seen)
+        seen |= set(packed[stage.NAME])
+    return {stage: names for stage, names in packed.items() if names}
 
 
 class Shards(SealedTask):
     """Packs what every capture gave; a capture that was found unfit is listed, not packed."""
 
     NAME = "shards"
-    VERSION = 3
+    VERSION = 4
 
     def upstream(self) -> dict[str, SealedTask]:
         made: dict[str, SealedTask] = {}
@@ -116,10 +108,12 @@ class Shards(SealedTask):
             records += mine.values()
             rejected = next((record["rejected"] for record in mine.values() if record["rejected"]), None)
             entries: list[dict[str, Any]] = []
+            packed: dict[str, tuple[str, ...]] = {}
             if rejected is None:
-                entries = _pack(inputs, name, part / "shards", names[table.split].__next__, earlier)
+                packed = packed_fields(inputs, name)
+                entries = _pack(inputs, name, packed, part / "shards", names[table.split].__next__, earlier)
             shards += [{**entry, "split": table.split, "captures": [name]} for entry in entries]
-            captures[name] = _capture_entry(inputs, name, mine, entries, rejected)
+            captures[name] = _capture_entry(inputs, name, mine, entries, rejected, packed)
             progress(done + 1, len(manifest.captures))
         rows = quarantine_rows(records)
         index = _index(inputs, captures, shards, rows)
@@ -143,13 +137,12 @@ def _shard_names() -> dict[str, Iterator[str]]:
 def _pack(
     inputs: Inputs,
     capture: str,
+    taken: dict[str, tuple[str, ...]],
     folder: Path,
     next_name: Callable[[], str],
     earlier: dict[str, tuple[Path, list[dict[str, Any]]]],
 ) -> list[dict[str, Any]]:
     table = inputs.manifest.captures[capture]
-    fields_of = packed_fields(table)
-    taken = {stage: fields for stage, fields in fields_of.items() if inputs.has(f"{stage}/{capture}")}
     upstream = {stage: inputs.stage_record(f"{stage}/{capture}")["fingerprint"] for stage in taken}
     shard_bytes = inputs.manifest.stages.shards.shard_bytes
     packed = {"schema": SCHEMA, "fields": taken, "shard_bytes": shard_bytes, "generator": generator()}
@@ -189,8 +182,7 @@ def _earlier_captures(versions: Path) -> dict[str, tuple[Path, list[dict[str, An
 
 
 def _records(inputs: Inputs, capture: str) -> dict[str, dict[str, Any]]:
-    stages = ("drape", "simulate", "scan", "portray", "ingest", *PACKED, "truth")
-    names = [stage for stage in stages if inputs.has(f"{stage}/{capture}")]
+    names = [stage.NAME for stage in stages_of(str(inputs.manifest.path), capture)]
     records = {stage: inputs.stage_record(f"{stage}/{capture}") for stage in names}
     for stage, record in records.items():
         if not record:
@@ -204,6 +196,7 @@ def _capture_entry(
     records: dict[str, dict[str, Any]],
     entries: list[dict[str, Any]],
     rejected: dict[str, Any] | None,
+    packed: dict[str, tuple[str, ...]],
 ) -> dict[str, Any]:
     table = inputs.manifest.captures[capture]
     facts = table.model_dump(
@@ -217,6 +210,7 @@ def _capture_entry(
     return {
         **facts,
         "samples": sum(entry["samples"] for entry in entries),
+        "fields": sorted({name for names in packed.values() for name in names}),
         "rejected": rejected["reason"] if rejected else None,
         "stages": {stage: record["fingerprint"] for stage, record in records.items()},
         "raw": records["scan" if table.is_scan else "ingest"]["recipe"]["inputs"].get("raw", ""),
@@ -240,15 +234,8 @@ def _index(
             split["subjects"].append(subject)
     stages = {stage for entry in captures.values() for stage in entry["stages"]}
     drawn = any(table.format == "simulated" for table in manifest.captures.values())
-    names = sorted(
-        {"frame", "capture", "subject", ROW_CHECKSUMS}
-        | {
-            name
-            for table in manifest.captures.values()
-            for fields in packed_fields(table).values()
-            for name in fields
-        }
-    )
+    packed = {name for entry in captures.values() for name in entry["fields"]}
+    names = sorted({"frame", "capture", "subject", ROW_CHECKSUMS} | packed)
     described = ("shape", "dtype", "unit", "frame", "invalid", "doc")
     fields = {name: {key: getattr(FIELDS[name], key) for key in described} for name in names}
     return {

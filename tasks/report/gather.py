@@ -14,7 +14,6 @@ from pipeline.shards import read_index
 from pipeline.spread import Spread
 from tasks.inputs import Inputs, JoinedFrames
 from tasks.job import Progress
-from tasks.portray import LABELS
 from tasks.report.data import (
     CaptureReport,
     Curve,
@@ -40,7 +39,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "fuse": ("fused_residual_m", "fused_coverage"),
     "render": ("depth_m", "mask", "normal_rendered"),
     "adopt": ("depth_m", "mask"),
-    "portray": ("image", "depth_m", "mask", "normal_rendered"),
+    "portray": ("image", "depth_m", "mask", "normal_rendered", "part14", "surface_part", "surface_uv"),
     "layers": ("base_m", "detail_m"),
     "normals": ("normal",),
     "truth": ("depth_truth_m", "truth_depth_error_m"),
@@ -117,11 +116,11 @@ def _pictured(index: Mapping[str, Any], count: int) -> set[str]:
 
 
 def _frames(inputs: Inputs, capture: str) -> JoinedFrames:
-    taken = {
-        f"{stage}/{capture}": names for stage, names in SHOWN.items() if inputs.has(f"{stage}/{capture}")
-    }
-    if inputs.manifest.captures[capture].is_drawn_scan:
-        taken[f"portray/{capture}"] += LABELS
+    taken = {}
+    for stage, names in SHOWN.items():
+        if inputs.has(f"{stage}/{capture}"):
+            written = inputs.fields(f"{stage}/{capture}")
+            taken[f"{stage}/{capture}"] = [name for name in names if name in written]
     return inputs.joined(taken)
 
 
