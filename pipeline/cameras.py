@@ -5,10 +5,13 @@ point is (W - 1) / 2. `depth_m` is z along the optical axis, `range_m` the lengt
 functions `range_from_depth` and `depth_from_range` are the only door between them.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.depth_resampling import depth_between
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -129,29 +132,57 @@ def crop_intrinsics(K: Float64, box_px: tuple[float, float, float], size_px: int
 
 
 def crop_resize(
-    arrays: dict[str, NDArray[Any]], K: Float64, box_px: tuple[float, float, float], size_px: int
+    arrays: dict[str, NDArray[Any]],
+    K: Float64,
+    box_px: tuple[float, float, float],
+    size_px: int,
+    *,
+    depths: Collection[str] = (),
+    points: Collection[str] = (),
 ) -> tuple[dict[str, NDArray[Any]], Float64]:
-    """Cut one square out of images of one camera and resize all of them, with the intrinsics.
+    """Cut one square out of images of one camera and resize all of them, with the points in them and the intrinsics.
 
-    uint8 images (H W 3) are area-averaged on shrinking and interpolated on growing; depth, masks and labels
-    take the nearest source pixel, so that no value is ever mixed across an edge. Outside the source: 0.
+    uint8 images (H W 3) are area-averaged on shrinking and interpolated on growing; masks and labels take the
+    nearest source pixel, and so does depth that is not named in `depths`. No value is ever mixed across an edge.
+    Outside the source: 0.
 
     Args:
-        arrays: name to (H W) or (H W C), all of one height and width.
+        arrays: name to (H W) or (H W C), all of one height and width; those named in `points` (... 2).
         box_px: as in `crop_intrinsics`.
+        depths: names of depth maps (H W), 0 outside of the mask, that are interpolated inside a surface, as
+            `depth_resampling.depth_between` says; positive exactly where the nearest pixel is.
+        points: names of pixel coordinates (u, v), such as joints; they may come to lie outside of the crop.
 
     Returns:
-        The same names at (size_px, size_px), and the new K.
+        The same names at (size_px, size_px), points as they came, and the new K.
+
+    Raises:
+        ValueError: if `depths` or `points` name what is not in `arrays`.
     """
+    missing = [name for name in (*depths, *points) if name not in arrays]
+    if missing:
+        raise ValueError(f"crop_resize: arrays must hold {missing[0]!r}, hold {', '.join(arrays)}")
     u0, v0, side = box_px
     corner, scale = (u0, v0), side / size_px
-    cropped = {
-        name: (_smooth if array.dtype == np.uint8 and array.ndim == 3 else _nearest)(
-            array, corner, scale, size_px
-        )
-        for name, array in arrays.items()
-    }
+    cropped: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        if name in points:
+            cropped[name] = ((array + 0.5 - [u0, v0]) / scale - 0.5).astype(array.dtype)
+        elif name in depths:
+            cropped[name] = _inside_surfaces(array, K, corner, scale, size_px)
+        elif array.dtype == np.uint8 and array.ndim == 3:
+            cropped[name] = _smooth(array, corner, scale, size_px)
+        else:
+            cropped[name] = _nearest(array, corner, scale, size_px)
     return cropped, crop_intrinsics(K, box_px, size_px)
+
+
+def _inside_surfaces(
+    depth_m: NDArray[Any], K: Float64, corner: tuple[float, float], scale: float, size_px: int
+) -> NDArray[Any]:
+    nearest_m = _nearest(depth_m, corner, scale, size_px)
+    steps = (np.arange(size_px) + 0.5) * scale - 0.5
+    return depth_between(depth_m, K, corner[0] + steps, corner[1] + steps, nearest_m=nearest_m)
 
 
 def _smooth(array: NDArray[Any], corner: tuple[float, float], scale: float, size_px: int) -> NDArray[Any]:

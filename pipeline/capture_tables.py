@@ -3,74 +3,35 @@
 import itertools
 import re
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.bodies.named_poses import POSES
-from pipeline.captures.rgbd_folder import RgbdFiles
+from pipeline.capture_names import Names, Ranges
+from pipeline.captures.annotation_files import DENSEPOSE_KINDS, KEYPOINT_KINDS, AnnotationFiles
+from pipeline.captures.kinect2_files import Kinect2Files
+from pipeline.captures.open3d_folder import Open3dFiles
+from pipeline.captures.rgbd_files import RgbdFiles
+from pipeline.captures.rosbag_topics import BagTopics
+from pipeline.captures.tum import TumFiles
+from pipeline.making_tables import ScanTable, SimulationTable
 from pipeline.toml_tables import Table
 
-Format = Literal["7scenes", "rgbd-folder", "tang2019", "kinect2", "scan", "simulated"]
+Format = Literal[
+    "7scenes", "azure-kinect", "deepdeform", "densepose-coco", "infinitam", "keypoints", "kinect2", "open3d", "pcd",
+    "rgbd-folder", "rosbag", "scan", "simulated", "tang2019", "tum",
+]  # fmt: skip
+Options = AnnotationFiles | BagTopics | Kinect2Files | Open3dFiles | RgbdFiles | TumFiles | None
+ANNOTATED = {"keypoints": KEYPOINT_KINDS, "densepose-coco": DENSEPOSE_KINDS}
+# The table that says how a format is read, and whether it must be given.
+OPTIONS = {
+    "rgbd-folder": ("files", True), "rosbag": ("topics", True), "keypoints": ("annotations", True),
+    "densepose-coco": ("annotations", True), "kinect2": ("kinect2", False), "tum": ("tum", False),
+    "open3d": ("open3d", False), "scan": ("scan", True), "simulated": ("simulation", False),
+}  # fmt: skip
 PLACEHOLDER = re.compile(r"\{(id|subject|pose|outfit)\}")
 NAMED = ("subject", "pose", "outfit")  # the keys that may list several names
-_RANGE = re.compile(r"(.*?)(\d+)\.\.(.*?)(\d+)")
-
-
-def names_between(text: str) -> tuple[str, ...]:
-    """Return the names of a range such as "p01..p26", both ends included; any other text is one name.
-
-    Raises:
-        ValueError: for two dots between anything but two counted names, the lower first.
-    """
-    if ".." not in text:
-        return (text,)
-    match = _RANGE.fullmatch(text)
-    if match is None or match[1] != match[3] or int(match[4]) < int(match[2]):
-        raise ValueError(f'a range of names must be like "p01..p26", is {text!r}')
-    stem, first, _, last = match.groups()
-    return tuple(f"{stem}{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
-
-
-def _listed(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-def _ranged(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for text in names for name in names_between(text))
-
-
-Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
-Ranges = Annotated[Names, AfterValidator(_ranged)]
-
-
-Recording = Annotated[str, Field(pattern=r"^[^/\\].*\.(bvh|BVH)$")]
-
-
-class SimulationTable(Table):
-    """[capture.simulation]: what a simulated person does, and how it is filmed."""
-
-    motion: Literal["walk", "turn", "reach", "squat"] | Recording | None = Field(
-        None,
-        description="what a moving person does, or a BVH file relative to data_root; a still one keeps its pose",
-    )
-    cloth: Literal["folded", "simulated"] = Field(
-        "folded",
-        description="folded: drawn folds | simulated: moved by Blender's cloth solver, minutes a capture",
-    )
-    camera: Literal["orbit", "arc", "still"] | None = Field(
-        None,
-        description="orbit: once around the person | arc: a third of that | still: on a tripod; "
-        "orbit for a still person, still for a moving one, unless told",
-    )
-    cameras: int = Field(1, ge=1, le=8, description="synchronised cameras, spread evenly around the person")
-
-
-class ScanTable(Table):
-    """[capture.scan]: how a mesh file is read."""
-
-    unit_m: PositiveFloat = Field(description="length in metres of the file's unit")
-    up: Literal["x", "y", "z"] = Field("y", description="the file's axis that points up")
 
 
 class _Keys(Table):
@@ -79,20 +40,39 @@ class _Keys(Table):
     path: str | None = Field(
         None, description="folder of the capture, or a scan's file, relative to data_root"
     )
-    role: Literal["static", "moving", "fused", "scan"] = Field(
+    role: Literal["static", "moving", "fused", "scan", "image"] = Field(
         "static",
         description="static: still subject, moving camera; is fused | moving: its raw depth is taken as it is | "
-        "fused: its depth is ground truth already | scan: a mesh, of which pictures are rendered",
+        "fused: its depth is ground truth already | scan: a mesh, of which pictures are rendered | "
+        "image: annotated pictures without depth",
     )
     frames: str | tuple[int, ...] | None = Field(
         None, description="start:stop:step over the frames in order, or a list of frame numbers"
     )
     count: int | None = Field(None, ge=1, description="frames of a simulated capture, pictures of a scan")
-    foreground: Literal["given", "all"] = Field(
-        "all", description="given: mask files; all: every valid pixel, centred square"
+    foreground: Literal["person", "given", "all"] = Field(
+        "all",
+        description="person: found in the depth | given: mask files | all: every valid pixel, centred square",
+    )
+    person: int | None = Field(
+        None, ge=1, description="which of several people, counted from the left; the largest unless told"
+    )
+    camera: Literal["still", "moving"] | None = Field(
+        None,
+        description="with foreground person: whether the camera stood still; told by the poses unless given",
+    )
+    empty_frames: str | None = Field(
+        None, description="frames of the room without anybody, as a slice; they become no samples"
     )
     split: Literal["train", "val", "test"]
     files: RgbdFiles | None = Field(None, description="rgbd-folder: where each stream lies")
+    topics: BagTopics | None = Field(None, description="rosbag: the topic of each stream")
+    annotations: AnnotationFiles | None = Field(
+        None, description="keypoints and densepose-coco: where annotations and pictures lie"
+    )
+    kinect2: Kinect2Files | None = Field(None, description="kinect2: a foreign recorder's layout")
+    tum: TumFiles | None = Field(None, description="tum: calibration of another camera than the benchmark's")
+    open3d: Open3dFiles | None = Field(None, description="open3d: names of camera and trajectory files")
     simulation: SimulationTable | None = Field(None, description="simulated: motion and cameras")
     scan: ScanTable | None = Field(None, description="scan: unit and axis of the file")
 
@@ -107,6 +87,17 @@ class _Keys(Table):
     def has_simulated_cloth(self) -> bool:
         """Whether a solver moves the garments."""
         return self.format == "simulated" and not self.is_scan and self.simulated.cloth == "simulated"
+
+    @property
+    def options_key(self) -> str:
+        """The name of the table that says how this format is read; "files" for those that have none."""
+        return OPTIONS.get(self.format, ("files", False))[0]
+
+    @property
+    def options(self) -> Options:
+        """How the raw files of this format are read; None where there is nothing to say."""
+        options: Options = None if self.format in ("scan", "simulated") else getattr(self, self.options_key)
+        return options
 
     @property
     def is_scan(self) -> bool:
@@ -141,19 +132,47 @@ class CapturesTable(_Keys):
             raise ValueError("path must be given, except for format simulated, which has none")
         if (simulated or self.format == "scan") != (self.count is not None):
             raise ValueError("count goes with format simulated or scan and only there")
-        if (self.format == "rgbd-folder") != (self.files is not None):
-            raise ValueError("[capture.files] goes with format rgbd-folder and only there")
-        if (self.format == "scan") != (self.scan is not None):
-            raise ValueError("[capture.scan] goes with format scan and only there")
-        if self.simulation is not None and not simulated:
-            raise ValueError("[capture.simulation] goes with format simulated and only there")
+        self._check_options()
         if isinstance(self.frames, str):
             frames_slice(self.frames)
+        return self
+
+    def _check_options(self) -> None:
+        mine, needed = OPTIONS.get(self.format, ("", False))
+        for key in sorted({key for key, _ in OPTIONS.values()}):
+            given = getattr(self, key) is not None
+            if given and key != mine:
+                formats = " and ".join(name for name, (of_it, _) in OPTIONS.items() if of_it == key)
+                raise ValueError(f"[capture.{key}] goes with format {formats} and only there")
+            if key == mine and needed and not given:
+                raise ValueError(f"[capture.{key}] must be given with format {self.format}")
+
+    @model_validator(mode="after")
+    def _has_the_foreground_of_its_role(self) -> Self:
+        if self.foreground != "person":
+            for key in ("person", "camera", "empty_frames"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f'{key} goes with foreground "person" and only there')
+        elif self.role == "image":
+            raise ValueError('foreground "person" needs depth; a capture of role "image" has none')
+        if self.empty_frames is not None:
+            frames_slice(self.empty_frames)
+        kinds = ANNOTATED.get(self.format)
+        if kinds is not None and self.annotations is not None and self.annotations.kind not in kinds:
+            raise ValueError(
+                f"annotations.kind of format {self.format} must be one of {', '.join(kinds)}, "
+                f"is {self.annotations.kind!r}"
+            )
         return self
 
     @model_validator(mode="after")
     def _has_a_role_of_its_format(self) -> Self:
         simulated = self.format == "simulated"
+        if (self.format in ANNOTATED) != (self.role == "image"):
+            raise ValueError(
+                f'role "image" goes with format {" and ".join(ANNOTATED)} and only there, format is '
+                f'"{self.format}" and role "{self.role}"'
+            )
         if self.format == "scan" and not self.is_scan:
             raise ValueError(f'format scan goes with role "scan" alone, role is "{self.role}"')
         if self.is_scan:

@@ -5,34 +5,13 @@ Every array on disk has a leading axis N over the frames of a capture; the table
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Field:
-    """One row of the table.
-
-    Attributes:
-        shape: of one sample, symbols or numbers parted by spaces; equal symbols mean equal sizes.
-        dtype: numpy's name, or "str" for UTF-8 text.
-        unit: SI; "1" for pure numbers.
-        frame: coordinate frame that the values are expressed in, or "-".
-        invalid: the value that stands where there is none, or "-" where there always is one.
-        shard: whether `shards` packs it.
-    """
-
-    shape: str
-    dtype: str
-    unit: str
-    doc: str
-    frame: str = "-"
-    invalid: str = "-"
-    shard: bool = True
-
+from pipeline.body_fields import BODY_FIELDS
+from pipeline.field import Field
 
 FIELDS: dict[str, Field] = {
     # who and when
@@ -75,6 +54,13 @@ FIELDS: dict[str, Field] = {
     ),
     "sensor_K": Field(
         shape="3 3", dtype="float64", unit="px", frame="px", doc="intrinsics of sensor_depth_m", shard=False
+    ),
+    "rejected_picture": Field(
+        shape="96 256 3",
+        dtype="uint8",
+        unit="1",
+        doc="small picture of a frame that was left out: colour on the left, depth on the right",
+        shard=False,
     ),
     # the crop (H W)
     "image": Field(shape="H W 3", dtype="uint8", unit="1", frame="px", doc="RGB of the crop"),
@@ -174,63 +160,8 @@ FIELDS: dict[str, Field] = {
         invalid="0",
         doc="root mean square distance of the neighbours from the fitted plane",
     ),
-    # the body in the picture
-    "part14": Field(
-        shape="H W",
-        dtype="uint8",
-        unit="1",
-        frame="px",
-        invalid="0",
-        doc="body part 1..14 (`TANG14_NAMES`); cloth has the part of the skin below it; the subject's own left",
-    ),
-    "part24": Field(
-        shape="H W",
-        dtype="uint8",
-        unit="1",
-        frame="px",
-        invalid="0",
-        doc="body part 1..24 in SMPL's joint order (`SURREAL24_NAMES`)",
-    ),
-    "surface_part": Field(
-        shape="H W",
-        dtype="uint8",
-        unit="1",
-        frame="px",
-        invalid="0",
-        doc="chart 1..24 of the surface atlas (`DENSEPOSE24_NAMES`)",
-    ),
-    "surface_uv": Field(
-        shape="H W 2",
-        dtype="float32",
-        unit="1",
-        frame="chart",
-        invalid="0",
-        doc="U and V in [0, 1] in the chart that surface_part names",
-    ),
-    "joints_smpl24_cam_m": Field(
-        shape="24 3", dtype="float32", unit="m", frame="cam", doc="SMPL's 24 joints, seen or not"
-    ),
-    "joints_tang16_cam_m": Field(
-        shape="16 3", dtype="float32", unit="m", frame="cam", doc="the 16 joints of `TANG16`, seen or not"
-    ),
-    "joints_tang16_px": Field(
-        shape="16 2", dtype="float32", unit="px", frame="px", doc="u and v of joints_tang16_cam_m"
-    ),
-    "body_pose_rad": Field(
-        shape="24 3",
-        dtype="float64",
-        unit="rad",
-        frame="body",
-        doc="axis-angle of each joint relative to its parent, about the T-pose's axes",
-    ),
-    "body_betas": Field(shape="B", dtype="float64", unit="1", doc="shape of the body in standard deviations"),
-    "body_transl_m": Field(
-        shape="3",
-        dtype="float64",
-        unit="m",
-        frame="world",
-        doc="added to the posed body; the world is the body frame then, +Y up",
-    ),
+    # the body in the picture, known or annotated
+    **BODY_FIELDS,
     # truth of a simulated capture
     "depth_truth_m": Field(
         shape="H W",

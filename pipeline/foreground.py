@@ -11,29 +11,37 @@ from numpy.typing import NDArray
 
 from pipeline.captures.capture import Frame
 from pipeline.errors import InputError
+from pipeline.person_square import square_around
 
 Bool = NDArray[np.bool_]
-ForegroundKind = Literal["all", "given"]
-
-MARGIN_U = 0.25  # of the person's width, on the left and again on the right
-MARGIN_V = 0.10  # of the person's height, above and again below
+ForegroundKind = Literal["all", "given", "person"]
 
 
 def foreground_mask(frame: Frame, kind: ForegroundKind) -> Bool:
     """Pixels (H W) to use: measured, and inside the capture's own mask where `kind` is given.
 
-    Every component of a given mask is kept: an arm cut off by noise still belongs to the person.
+    Every component of a given mask is kept: an arm cut off by noise still belongs to the person. A person who is
+    to be found takes more than one frame: see `segmentation.person.PersonFinder`.
 
     Raises:
-        InputError: mask-missing where the capture brings no mask; empty-foreground where nothing remains.
+        InputError: depth-missing of a picture alone; mask-missing where the capture brings no mask;
+            empty-foreground where nothing remains.
+        ValueError: if kind is person.
     """
+    if kind == "person":
+        raise ValueError("foreground_mask: a person must be found by PersonFinder, which knows the room.")
+    if frame.depth_m is None:
+        raise InputError(
+            "depth-missing",
+            f"frame {frame.frame}: foreground {kind!r} needs depth, the frame has none. Leave it out.",
+        )
     mask = frame.depth_m > 0
     if kind == "given":
         if frame.mask is None:
             raise InputError(
                 "mask-missing",
                 f"frame {frame.frame}: foreground 'given' needs a mask image, the capture has none. "
-                "Name the masks in the manifest, or set foreground = 'all'.",
+                "Name the masks in the manifest, or set foreground = 'person' or 'all'.",
             )
         mask &= frame.mask
     if not mask.any():
@@ -48,12 +56,12 @@ def crop_box(mask: Bool, kind: ForegroundKind) -> tuple[float, float, float]:
     """The square (u0, v0, side) to cut out, in the pixel edge coordinates of `cameras.crop_intrinsics`.
 
     Args:
-        mask: (H W) of `foreground_mask`.
-        kind: all takes the largest centred square of the image; given the person's bounding box with its
-            margins, made square around its centre by the larger side. That may reach outside the image.
+        mask: (H W) of `foreground_mask` or of a found person.
+        kind: all takes the largest centred square of the image; given and person take the mask's bounding box
+            with its margins, made square around its centre by the larger side, which may reach outside.
 
     Raises:
-        ValueError: if a given mask is empty.
+        ValueError: if a mask whose box is wanted is empty.
     """
     height, width = mask.shape
     if kind == "all":
@@ -65,5 +73,4 @@ def crop_box(mask: Bool, kind: ForegroundKind) -> tuple[float, float, float]:
     # A pixel covers [index, index + 1) in edge coordinates.
     left, right = float(columns[0]), float(columns[-1] + 1)
     top, bottom = float(rows[0]), float(rows[-1] + 1)
-    side = max((right - left) * (1 + 2 * MARGIN_U), (bottom - top) * (1 + 2 * MARGIN_V))
-    return (left + right - side) / 2, (top + bottom - side) / 2, side
+    return square_around(left, top, right, bottom)

@@ -57,15 +57,60 @@ class PortraySettings(Settings):
         return self
 
 
+class AnnotatedSettings(Settings):
+    """Annotated pictures to crops of one person each."""
+
+    min_person_px: PositiveInt = Field(
+        32, description="a person whose box is smaller, by its longer side in the picture, is quarantined"
+    )
+
+
 class IngestSettings(Settings):
     """Raw capture to checked frames."""
 
     min_valid_share: Share = Field(
         0.02, description="a frame whose depth is valid on a smaller share is quarantined"
     )
+    min_median_depth_m: PositiveFloat = Field(
+        0.2, description="gate: least median of the valid depth of a capture; less is another unit"
+    )
+    max_median_depth_m: PositiveFloat = Field(10.0, description="gate: largest median, likewise")
+    max_gap_periods: Annotated[float, Field(gt=1)] = Field(
+        1.5, description="frames are missing where more of the capture's median periods lie between two"
+    )
+    max_dropped_share: Share = Field(
+        0.1, description="gate: largest share of a capture's frames that may be missing"
+    )
+    max_skew_s: PositiveFloat = Field(
+        0.02, description="a frame whose colour is farther in time from its depth is quarantined"
+    )
+    max_clock_offset_s: PositiveFloat = Field(
+        0.017, description="gate: largest median of colour's time less depth's; half a period of 30 Hz"
+    )
+    max_repeats: Annotated[int, Field(ge=0)] = Field(
+        0, description="a frame that repeats depth or colour more often than this in a row is quarantined"
+    )
+    max_exposure_jump_stops: PositiveFloat = Field(
+        0.7, description="a frame brighter or darker than both frames before it by more is quarantined"
+    )
+    max_saturated_share: Share = Field(
+        0.5, description="a frame with a larger share of pixels that are burnt out is quarantined"
+    )
+    min_luminance: Share = Field(
+        0.005, description="a frame of less mean linear luminance, 1 for white, is quarantined"
+    )
     tang2019_shift_px: int = Field(
         3, description="format tang2019: its depth is moved right by this much, onto its image"
     )
+
+    @model_validator(mode="after")
+    def _median_depth_is_a_range(self) -> Self:
+        if self.min_median_depth_m >= self.max_median_depth_m:
+            raise ValueError(
+                f"min_median_depth_m must be below max_median_depth_m ({self.max_median_depth_m:g} m), "
+                f"is {self.min_median_depth_m:g} m"
+            )
+        return self
 
 
 class ForegroundSettings(Settings):
@@ -74,6 +119,30 @@ class ForegroundSettings(Settings):
     min_foreground_px: PositiveInt = Field(
         1000, description="a frame with fewer foreground pixels at the sensor's resolution is quarantined"
     )
+    max_cut_share: Share = Field(
+        0.05, description="a frame with more of the person's outline on the picture's border is quarantined"
+    )
+    min_person_m: PositiveFloat = Field(
+        0.8, description="a frame whose person reaches less far from top to bottom, uncut, is quarantined"
+    )
+    max_person_m: PositiveFloat = Field(
+        2.3, description="a frame whose person reaches farther from top to bottom is quarantined"
+    )
+    max_lean_deg: Annotated[float, Field(gt=0, lt=90)] = Field(
+        60.0, description="a frame whose person's long axis is farther from upright is quarantined"
+    )
+    min_elongation: Annotated[float, Field(ge=1)] = Field(
+        1.5, description="a person less long than wide by this factor has no long axis to lean"
+    )
+
+    @model_validator(mode="after")
+    def _height_is_a_range(self) -> Self:
+        if self.min_person_m >= self.max_person_m:
+            raise ValueError(
+                f"min_person_m must be below max_person_m ({self.max_person_m:g} m), "
+                f"is {self.min_person_m:g} m"
+            )
+        return self
 
 
 class FuseSettings(Settings):
@@ -182,6 +251,7 @@ class StagesSettings(Settings):
     drape: DrapeSettings = DrapeSettings()
     scan: ScanSettings = ScanSettings()
     portray: PortraySettings = PortraySettings()
+    annotated: AnnotatedSettings = AnnotatedSettings()
     ingest: IngestSettings = IngestSettings()
     foreground: ForegroundSettings = ForegroundSettings()
     fuse: FuseSettings = FuseSettings()

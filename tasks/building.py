@@ -12,13 +12,12 @@ from typing import Any
 
 import luigi
 
-from pipeline.errors import InputError, LockHeldError, StageError
+from pipeline.errors import LockHeldError, StageError
 from pipeline.sealing import PART_MARK, leftovers, read_record
 from tasks import stage_process
 from tasks.context import manifest_of, unwritable
 from tasks.executing import failure
 from tasks.graph import Dataset, all_tasks, capture_stages, output_folders
-from tasks.ingest import chosen_frames
 from tasks.job import Outcome, StageFailed
 from tasks.planning import plan
 from tasks.stage import SealedTask
@@ -175,25 +174,3 @@ def _summarise(manifest: str, result: BuildResult) -> None:
     result.frames = len(frames)
     shards = [task for task in all_tasks(manifest) if task.NAME == "shards"]
     result.samples = (read_record(shards[0].place()) or {}).get("samples", 0)
-
-
-def input_problems(manifest: str) -> Iterator[tuple[str, int | None, InputError]]:
-    """Open every capture and decode every chosen frame or scan; yield what is missing or malformed."""
-    from pipeline.foreground import foreground_mask
-    from tasks.raw_inputs import open_inputs
-
-    loaded = manifest_of(manifest)
-    for capture, table in loaded.captures.items():
-        try:
-            opened = open_inputs(loaded, capture)
-            if opened is None:
-                continue
-            frames = chosen_frames(opened, table)
-        except InputError as error:
-            yield capture, None, error
-            continue
-        for frame in frames:
-            try:
-                foreground_mask(opened.read(frame), table.foreground)
-            except InputError as error:
-                yield capture, frame, error

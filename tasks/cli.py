@@ -9,7 +9,7 @@ import typer
 
 from pipeline.errors import BodytruthError, StageError
 from pipeline.system_libraries import missing_library
-from tasks import body_verbs, making_verbs, reading_verbs, training_verbs
+from tasks import body_verbs, doctor, making_verbs, reading_verbs, training_verbs
 
 EXAMPLES = """Turns raw depth-camera captures of people into checked ground truth in HDF5 shards.
 
@@ -43,6 +43,7 @@ app = typer.Typer(
 )
 for _verb in (
     making_verbs.demo,
+    doctor.doctor,
     making_verbs.check,
     making_verbs.plan,
     making_verbs.build,

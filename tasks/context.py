@@ -44,7 +44,7 @@ def _raw_digest(path: str, capture: str, *, trust: bool) -> str:
     if table.format == "scan":
         return _digest(manifest, [folder] if folder.is_file() else [], folder.parent, trust)
     try:
-        opened = open_capture(folder, table.format, table.files)
+        opened = open_capture(folder, table.format, table.options)
         chosen = set(select_frames(opened.frames, table.frames))
         files = opened.files([frame for frame in opened.frames if frame in chosen])
     except InputError as error:

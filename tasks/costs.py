@@ -90,7 +90,7 @@ def _capture_frames(manifest: Manifest, capture: str) -> int:
         return len(table.frames)
     folder = manifest.capture_folder(capture)
     try:
-        listed = open_capture(folder, table.format, table.files).frames if folder else []
+        listed = open_capture(folder, table.format, table.options).frames if folder else []
     except InputError:
         return 0
     return len(listed[frames_slice(table.frames)] if table.frames else listed)

@@ -13,7 +13,7 @@ from pipeline.quality import QuarantineRow
 from pipeline.sealing import begin, read_record, seal
 from pipeline.system_libraries import missing_library
 from tasks.context import PLACE_VARIABLES, forget, manifest_of, unwritable, without_places
-from tasks.inputs import Inputs
+from tasks.inputs import REJECTED_FILE, Inputs
 from tasks.job import Job, Outcome, Progress, StageResult
 from tasks.stage import CaptureStage, SealedTask
 
@@ -42,8 +42,7 @@ def execute(job: Job, progress: Progress) -> Outcome:
                     raise  # a dataset is never unfit data: something broke
                 rejected = _rejection(task, error)
                 result = StageResult(samples=0, quarantine=list(error.rows))
-                shutil.rmtree(part)
-                part.mkdir()
+                _clear(part)
         seal(part, job.place, _record(job, result, rejected, started))
     except Exception as error:
         name = f"{job.record['stage']} {job.parameters.get('capture', '')}".strip()
@@ -53,6 +52,15 @@ def execute(job: Job, progress: Progress) -> Outcome:
     if rejected is not None:
         return Outcome(status="rejected", message=rejected["message"])
     return Outcome(status="sealed")
+
+
+def _clear(part: Path) -> None:
+    """Take away what a rejected capture left, but for the pictures that show why."""
+    for path in part.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != REJECTED_FILE:
+            path.unlink()
 
 
 def _require_same_manifest(job: Job) -> None:

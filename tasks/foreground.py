@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 
 from pipeline.cameras import crop_resize
+from pipeline.capture_tables import CaptureTable
 from pipeline.captures.capture import Frame
-from pipeline.errors import GateError, InputError
-from pipeline.foreground import ForegroundKind, crop_box, foreground_mask
+from pipeline.errors import GateError
+from pipeline.foreground import ForegroundKind, crop_box
+from pipeline.foreground_screening import ForegroundScreening, empty_among, learned_finder
 from pipeline.quality import QuarantineRow
-from pipeline.store import FrameWriter
+from pipeline.settings import ForegroundSettings
+from pipeline.store import FrameReader, FrameWriter
 from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
+from tasks.rows import rejected_pictures, rows_of
 from tasks.stage import CaptureStage, SealedTask
 
 
@@ -21,84 +25,79 @@ class Foreground(CaptureStage):
     """Mask at the sensor's resolution; image, depth and intrinsics of the crop."""
 
     NAME = "foreground"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
         return {"ingest": self.sibling(Ingest)}
 
     def identity(self) -> dict[str, Any]:
-        size_px = self.loaded().dataset.image_size_px
-        return {"foreground": self.table().foreground, "image_size_px": size_px}
+        told = self.table().model_dump(
+            mode="json", include={"foreground", "person", "empty_frames", "camera"}, exclude_none=True
+        )
+        return {**told, "image_size_px": self.loaded().dataset.image_size_px}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
-        least_px = inputs.manifest.stages.foreground.min_foreground_px
+        settings, table = inputs.manifest.stages.foreground, inputs.capture
+        size_px = inputs.manifest.dataset.image_size_px
         rows: list[QuarantineRow] = []
         with (
             inputs.frames("ingest") as ingested,
             FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer,
+            rejected_pictures(part, self.capture) as rejected,
         ):
+            numbers: list[int] = ingested.column("frame").tolist()
+            empty = empty_among(numbers, table.empty_frames)
+            screening = _screening(ingested, numbers, table, settings)
             for done, row in enumerate(ingested.rows(ingested.fields)):
-                mask = self._mask(row, inputs.capture.foreground, least_px, rows)
-                if mask is not None:
-                    size_px = inputs.manifest.dataset.image_size_px
-                    writer.append(_crop(row, mask, inputs.capture.foreground, size_px))
+                if int(row["frame"]) not in empty:
+                    mask, findings = screening.see(_frame(row))
+                    if mask is not None and not any(finding.drops for finding in findings):
+                        writer.append(_crop(row, mask, table.foreground, size_px))
+                    else:
+                        rejected.add(_frame(row), findings[0].reason)
+                    rows += rows_of(self, findings)
                 progress(done + 1, len(ingested))
             kept = writer.samples
         if kept == 0:
-            wanted = f"at least one frame must show {least_px} px of foreground"
-            limit = float(least_px)
-            raise GateError.none_passed(f"capture {self.capture}: {wanted}", rows, unit="px", limit=limit)
+            wanted = f"capture {self.capture}: at least one frame must show the foreground"
+            first = rows[0] if rows else None
+            limit = float(settings.min_foreground_px) if first is None or first.limit is None else first.limit
+            raise GateError.none_passed(wanted, rows, unit=first.unit if first else "px", limit=limit)
         return StageResult(samples=kept, quarantine=rows)
 
-    def _mask(
-        self, row: dict[str, Any], kind: ForegroundKind, least_px: int, rows: list[QuarantineRow]
-    ) -> np.ndarray | None:
-        """The frame's mask; None, and a row, where it shows too little."""
-        frame = int(row["frame"])
-        try:
-            mask = foreground_mask(_frame(row), kind)
-        except InputError as error:
-            rows.append(self._row(frame, error.reason, str(error)))
-            return None
-        count_px = int(np.count_nonzero(mask))
-        if count_px >= least_px:
-            return mask
-        message = (
-            f"capture {self.capture}, frame {frame}: foreground must have at least {least_px} px, has "
-            f"{count_px} px. Left out; lower stages.foreground.min_foreground_px to keep it."
-        )
-        measured = {"value": float(count_px), "unit": "px", "limit": float(least_px)}
-        rows.append(self._row(frame, "too-little-foreground", message, **measured))
-        return None
 
-    def _row(self, frame: int, reason: str, message: str, **measured: Any) -> QuarantineRow:
-        return QuarantineRow(
-            capture=self.capture, stage=self.NAME, reason=reason, message=message, frame=frame, **measured
-        )
+def _screening(
+    ingested: FrameReader, numbers: list[int], table: CaptureTable, settings: ForegroundSettings
+) -> ForegroundScreening:
+    if table.foreground != "person":
+        return ForegroundScreening(table.foreground, settings, None)
+    row_of = {number: row for row, number in enumerate(numbers)}
+    finder = learned_finder(
+        lambda number: _frame(ingested.row(row_of[number], ingested.fields)),
+        numbers,
+        empty_frames=table.empty_frames,
+        person=table.person,
+        camera=table.camera,
+    )
+    return ForegroundScreening(table.foreground, settings, finder)
 
 
 def _frame(row: dict[str, Any]) -> Frame:
     return Frame(
         frame=int(row["frame"]),
         timestamp_s=float(row["timestamp_s"]),
-        image=row["sensor_image"],
+        image=row.get("sensor_image"),
         depth_m=row["sensor_depth_m"],
         K=row["sensor_K"],
-        world_from_cam=row["world_from_cam"],
+        world_from_cam=row.get("world_from_cam"),
         mask=row.get("sensor_mask_given"),
     )
 
 
 def _crop(row: dict[str, Any], mask: np.ndarray, kind: ForegroundKind, size_px: int) -> dict[str, Any]:
-    depth_m = np.where(mask, row["sensor_depth_m"], np.float32(0))
-    box_px = crop_box(mask, kind)
-    crop, K = crop_resize(
-        {"image": row["sensor_image"], "depth_raw_m": depth_m}, row["sensor_K"], box_px, size_px
-    )
-    return {
-        **crop,
-        "K": K,
-        "frame": row["frame"],
-        "timestamp_s": row["timestamp_s"],
-        "world_from_cam": row["world_from_cam"],
-        "sensor_mask": mask,
-    }
+    maps = {"depth_raw_m": np.where(mask, row["sensor_depth_m"], np.float32(0))}
+    if "sensor_image" in row:
+        maps["image"] = row["sensor_image"]
+    crop, K = crop_resize(maps, row["sensor_K"], crop_box(mask, kind), size_px, depths=("depth_raw_m",))
+    kept = {name: row[name] for name in ("frame", "timestamp_s", "world_from_cam") if name in row}
+    return {**crop, **kept, "K": K, "sensor_mask": mask}

@@ -13,6 +13,7 @@ from tasks.context import manifest_of
 from tasks.job import Job
 
 FRAMES_FILE = "frames.h5"
+REJECTED_FILE = "rejected.h5"  # small pictures of frames that were left out
 
 
 class Inputs:

@@ -1,12 +1,13 @@
 """The verbs that check, plan, build and clean; heavy libraries load inside the verb that needs them."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.errors import InputError
+from pipeline.errors import GateError, InputError
 from tasks.options import DataRoot, Json, ManifestArgument, Out, Rehash, Workers, loaded, set_places
 
 
@@ -37,24 +38,30 @@ def demo(out: Out = None, workers: Workers = None) -> None:
 def check(
     manifest: ManifestArgument, data_root: DataRoot = None, out: Out = None, json: Json = False
 ) -> None:
-    """Check the manifest and decode every input; list all that is missing or malformed.
+    """Check the manifest, decode every input and pass it through every gate; list what would be left out.
 
     Example: bodytruth check manifests/7scenes-room.toml --data-root captures
     """
-    from tasks.building import input_problems
-    from tasks.console import print_json, print_line
+    from tasks.checking import checked_captures
+    from tasks.console import print_json, print_line, print_table
 
     set_places(data_root, out)
-    problems = []
-    for capture, frame, error in input_problems(loaded(manifest)):
-        problems.append({"capture": capture, "frame": frame, "reason": error.reason, "message": str(error)})
-        if not json:
-            print_line(f"{error.reason}: {error}")
+    rows, counted, codes = [], [], {0}
+    for checked in checked_captures(loaded(manifest)):
+        codes.add(checked.exit_code)
+        counted.append((checked.capture, checked.frames, checked.usable))
+        for finding in checked.findings:
+            rows.append({"capture": checked.capture, **asdict(finding)})
+            if not json:
+                print_line(f"{finding.reason}: capture {checked.capture}: {finding.message}")
+    code = next((code for code in (InputError.exit_code, GateError.exit_code) if code in codes), 0)
     if json:
-        print_json("check", not problems, problems)
-    elif not problems:
-        print_line("every input is readable")
-    raise typer.Exit(InputError.exit_code if problems else 0)
+        print_json("check", code == 0, rows)
+    else:
+        print_table(("capture", "frames", "usable"), [row for row in counted if row[1]])
+        if not rows:
+            print_line("every input is readable, and passes every gate")
+    raise typer.Exit(code)
 
 
 def plan(

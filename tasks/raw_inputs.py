@@ -25,4 +25,4 @@ def open_inputs(manifest: Manifest, capture: str) -> Capture | None:
     if table.format == "scan":
         opened_scan(path, table)
         return None
-    return open_capture(path, table.format, table.files)
+    return open_capture(path, table.format, table.options)

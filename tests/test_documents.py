@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from pipeline.capture_tables import CaptureTable, ScanTable, SimulationTable
+from pipeline.capture_tables import CaptureTable
 from pipeline.captures.rgbd_folder import RgbdFiles
 from pipeline.errors import BodytruthError
 from pipeline.fields import fields_markdown
+from pipeline.making_tables import ScanTable, SimulationTable
 from pipeline.manifest import DatasetTable
 from pipeline.settings import StagesSettings
 

@@ -1,7 +1,8 @@
-"""Depth seen from another camera: the depth grid drawn as small triangles with a z-buffer.
+"""Depth seen from another camera: the cells of the depth grid drawn as small surfaces with a z-buffer.
 
-Triangles leave no hole inside a smooth surface, however many pixels the other camera has, and 1/z between
-their corners is linear in the image, so that a plane stays a plane.
+They leave no hole inside a smooth surface, however many pixels the other camera has, and 1/z between their
+corners is linear along the image's rows, so that a plane stays a plane. A cell with a missing corner, or one
+that stands beyond a step, leaves a triangle.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class Registered:
 
     Attributes:
         depth_m: (h w) float32, z along the target's optical axis; 0 where no surface was seen.
-        source: (h w) int32, flat index of the depth pixel nearest on the surface; -1 where none was seen.
+        source: (h w) int32, flat index of the depth pixel nearest on the surface; -1 where none was seen. (0 0)
+            where it was not asked for.
     """
 
     depth_m: NDArray[np.float32]
@@ -53,27 +55,30 @@ class Registration:
     width: int
     join_share: float
 
-    def register(self, depth_m: NDArray[np.float32]) -> Registered:
+    def register(self, depth_m: NDArray[np.float32], *, with_source: bool = True) -> Registered:
         """Move one depth map (H W), 0 invalid, into the target camera.
 
         Pixels that join no neighbour, such as lone mixed pixels at an outline, are left out; a surface ends
         half a depth pixel inside its outline; its back is not seen.
+
+        Args:
+            with_source: whether a mask will be moved as well.
         """
-        from pipeline.captures.registration_kernels import rasterise
+        from pipeline.captures.registration_kernels import invert, rasterise
 
         if depth_m.shape != self.rays.shape[1:]:
             raise ValueError(
                 f"pipeline.captures.registration: depth must be {self.rays.shape[1:]} px like its camera, "
                 f"is {depth_m.shape}"
             )
-        inverse_m = np.zeros((self.height, self.width))
-        source = np.full((self.height, self.width), -1, dtype=np.int32)
+        # One buffer for 1/z and then z, and none for what nobody asks: fresh memory costs as much as drawing.
+        seen_m = np.zeros((self.height, self.width), dtype=np.float32)
+        source = np.full((self.height, self.width) if with_source else (0, 0), -1, dtype=np.int32)
         K = self.K
         camera = (float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]))
-        rasterise(depth_m, self.rays, self.t_target, camera, self.join_share, inverse_m, source)
-        seen = inverse_m > 0
-        registered_m = np.divide(1.0, inverse_m, out=np.zeros_like(inverse_m), where=seen)
-        return Registered(depth_m=registered_m.astype(np.float32), source=source)
+        rasterise(depth_m, self.rays, self.t_target, camera, self.join_share, seen_m, source)
+        invert(seen_m)
+        return Registered(depth_m=seen_m, source=source)
 
 
 def registration(

@@ -1,105 +1,53 @@
-"""Folders of registered colour and depth images, laid out as the manifest says (7-Scenes, TUM, own)."""
+"""Folders of colour and depth images, laid out as the manifest says (7-Scenes, TUM, own)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.cameras import intrinsics_problem
 from pipeline.captures.calibration import ImageSize, read_calibration
 from pipeline.captures.capture import Frame
 from pipeline.captures.images import png_size, read_color, read_depth_raw, read_mask
-from pipeline.captures.pairing import fill, matching_texts, nearest, placeholder, timed_files
-from pipeline.captures.poses import check_rigid, read_pose, read_tum_trajectory
+from pipeline.captures.netpbm import netpbm_size, read_pgm_raw, read_pnm_color, read_pnm_mask
+from pipeline.captures.npy_depth import npy_size, read_npy_depth
+from pipeline.captures.poses import check_rigid, read_pose
+from pipeline.captures.rgbd_files import RgbdFiles, RgbdStreams
+from pipeline.captures.rgbd_listing import FrameFiles, list_frames
 from pipeline.errors import InputError
 
 Float64 = NDArray[np.float64]
-RawCode = Annotated[int, Field(ge=0, le=65535)]
 
-
-class RgbdFiles(BaseModel):
-    """Where a folder keeps its images, poses and calibration, and how its depth is coded.
-
-    Images and poses are patterns relative to the capture with one placeholder, `{frame}` (an integer, padded
-    with zeros or not) or `{time}` (seconds), or, without one, TUM files that carry the times.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    color: str = Field(description="Pattern or TUM list of the colour images, PNG or JPEG.")
-    depth: str = Field(
-        description="Pattern or TUM list of the depth images, 16-bit PNG, registered to colour."
-    )
-    mask: str | None = Field(
-        default=None, description="Pattern or TUM list of foreground masks, PNG, not 0 = use."
-    )
-    pose: str = Field(description="Pattern of 4x4 text files, or a TUM trajectory; world_from_cam in metres.")
-    calibration: str = Field(description="3x3 text file, or JSON with width, height and K.")
-    depth_unit_m: float = Field(
-        default=0.001, gt=0, description="Metres per raw depth step; TUM's is 0.0002."
-    )
-    invalid_raw: tuple[RawCode, ...] = Field(
-        default=(), description="Raw depth codes that mean no measurement, besides 0."
-    )
-    max_time_skew_s: float = Field(
-        default=0.02, ge=0, description="Largest time between a depth image and its colour, mask or pose."
-    )
-
-    @field_validator("color", "depth", "mask", "pose")
-    @classmethod
-    def _one_placeholder(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            placeholder(pattern)
-        return pattern
-
-    @model_validator(mode="after")
-    def _one_key(self) -> Self:
-        named = {"color": self.color, "depth": self.depth, "mask": self.mask, "pose": self.pose}
-        by_frame = {name for name, pattern in named.items() if pattern and placeholder(pattern) == "{frame}"}
-        by_time = {name for name, pattern in named.items() if pattern} - by_frame
-        if by_frame and by_time:
-            raise ValueError(
-                f"all files must be paired in one way, but {', '.join(sorted(by_frame))} by {{frame}} and "
-                f"{', '.join(sorted(by_time))} by time"
-            )
-        return self
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrameFiles:
-    """What belongs to one frame; None where nothing lies near enough in time, or where there are no masks.
-
-    Attributes:
-        pose: a file, or the matrix itself where a trajectory gives it.
-    """
-
-    timestamp_s: float
-    depth: Path
-    color: Path | None
-    mask: Path | None
-    pose: Path | Float64 | None
+NETPBM_SUFFIXES = (".pgm", ".ppm", ".pnm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RgbdFolder:
-    """An open folder of images; the `Capture` of `rgbd-folder` and `7scenes`.
+    """An open folder of images; the `Capture` of `rgbd-folder` and of the formats that only name its files.
 
     Attributes:
-        shared: the files that belong to all frames, calibration first.
+        K: (3 3) px of the depth images as they lie on disk.
         size: of every depth image; None where not one has a readable header.
+        shared: the files that belong to all frames, calibration first.
+        metres: from raw codes (H W) to depth_m, 0 invalid; None where a step is `options.depth_unit_m`.
+        color_size: where colour is not of the depth's size.
+        view: brings a frame as it lies on disk, with K and pose of its depth camera, into one pinhole; None
+            where it lies there in one.
     """
 
     root: Path
-    options: RgbdFiles
+    options: RgbdStreams
     K: Float64
     size: ImageSize | None
     shared: tuple[Path, ...]
     by_frame: dict[int, FrameFiles]
+    metres: Callable[[NDArray[Any]], Float64] | None = None
+    color_size: ImageSize | None = None
+    view: Callable[[Frame], Frame] | None = None
 
     @property
     def frames(self) -> list[int]:
@@ -109,28 +57,23 @@ class RgbdFolder:
         paths = list(self.shared)
         for frame in frames:
             entry = self._entry(frame)
-            named = (entry.depth, entry.color, entry.mask, entry.pose)
+            named = (entry.depth, entry.color, *entry.masks, entry.pose)
             paths += [path for path in named if isinstance(path, Path)]
         return paths
 
     def read(self, frame: int) -> Frame:
         entry = self._entry(frame)
-        depth_m = self._read_depth(entry.depth)
-        image = read_color(self._partner(entry, "color", entry.color))
-        self._check_size("color", entry.color, image)
-        mask = None
-        if self.options.mask is not None:
-            mask = read_mask(self._partner(entry, "mask", entry.mask))
-            self._check_size("mask", entry.mask, mask)
-        return Frame(
+        raw = Frame(
             frame=frame,
             timestamp_s=entry.timestamp_s,
-            image=image,
-            depth_m=depth_m,
+            color_timestamp_s=entry.color_timestamp_s,
+            depth_m=self._read_depth(entry.depth),
+            image=self._read_color(entry),
             K=self.K.copy(),
             world_from_cam=self._read_pose(entry),
-            mask=mask,
+            mask=self._read_mask(entry),
         )
+        return raw if self.view is None else self.view(raw)
 
     def _entry(self, frame: int) -> FrameFiles:
         if frame not in self.by_frame:
@@ -143,121 +86,137 @@ class RgbdFolder:
         return self.by_frame[frame]
 
     def _read_depth(self, path: Path) -> NDArray[np.float32]:
-        raw = read_depth_raw(path)
-        self._check_size("depth", path, raw)
+        raw = _read_raw_depth(path, self.size)
+        _check_size("depth", path, raw, self.size)
         raw[np.isin(raw, self.options.invalid_raw)] = 0
-        if not raw.any():
+        # raw steps to metres
+        depth_m = raw * self.options.depth_unit_m if self.metres is None else self.metres(raw)
+        if not depth_m.any():
             raise InputError(
                 "empty-depth",
                 f"{path}: depth must have a valid pixel, has none of {raw.size}. Leave the frame out.",
             )
-        # raw steps to metres
-        return np.asarray(raw * self.options.depth_unit_m, dtype=np.float32)
+        return np.asarray(depth_m, dtype=np.float32)
 
-    def _read_pose(self, entry: FrameFiles) -> Float64:
+    def _read_color(self, entry: FrameFiles) -> NDArray[np.uint8] | None:
+        if self.options.color is None:
+            return None
+        path = self._partner(entry, "color", entry.color)
+        size = self.color_size or self.size
+        netpbm = path.suffix.lower() in NETPBM_SUFFIXES
+        image = read_pnm_color(path) if netpbm else read_color(path, size=size)
+        _check_size("color", path, image, size)
+        return image
+
+    def _read_mask(self, entry: FrameFiles) -> NDArray[np.bool_] | None:
+        if self.options.mask is not None and not entry.masks:
+            self._partner(entry, "mask", None)
+        union: NDArray[np.bool_] | None = None
+        for path in entry.masks:
+            netpbm = path.suffix.lower() in NETPBM_SUFFIXES
+            mask = read_pnm_mask(path) if netpbm else read_mask(path, size=self.size)
+            _check_size("mask", path, mask, self.size if union is None else union.shape)
+            union = mask if union is None else union | mask
+        return union
+
+    def _read_pose(self, entry: FrameFiles) -> Float64 | None:
+        if self.options.pose is None:
+            return None
         if isinstance(entry.pose, np.ndarray):
-            check_rigid(entry.pose, where=f"{self.root / self.options.pose}, at {entry.timestamp_s!r} s")
+            check_rigid(entry.pose, where=f"{self.root / self.options.pose}, for {entry.depth.name}")
             return entry.pose.copy()
         return read_pose(self._partner(entry, "pose", entry.pose))
 
     def _partner(self, entry: FrameFiles, what: str, path: Path | None) -> Path:
-        if path is None:
-            raise InputError(
-                f"{what}-missing",
-                f"{entry.depth}: a {what} must lie within {self.options.max_time_skew_s} s of the depth "
-                f"image at {entry.timestamp_s!r} s, none does. Leave it out, or raise max_time_skew_s.",
-            )
-        return path
-
-    def _check_size(self, what: str, path: Path | None, array: NDArray[Any]) -> None:
-        if self.size is not None and array.shape[:2] != self.size:
-            height, width = array.shape[:2]
-            raise InputError(
-                f"{what}-size",
-                f"{path}: {what} must be {self.size[1]}x{self.size[0]} px like the capture's depth images, "
-                f"is {width}x{height} px. Register and resize it to the depth.",
-            )
+        if path is not None:
+            return path
+        if entry.timestamp_s < 0:
+            wanted = f"{entry.depth}: a {what} of this number must be in {getattr(self.options, what)}"
+            raise InputError(f"{what}-missing", f"{wanted}, is missing. Leave the frame out, or restore it.")
+        raise InputError(
+            f"{what}-missing",
+            f"{entry.depth}: a {what} must lie within {self.options.max_time_skew_s} s of the depth "
+            f"image at {entry.timestamp_s!r} s, none does. Leave it out, or raise max_time_skew_s.",
+        )
 
 
 def open_rgbd_folder(path: Path, options: RgbdFiles) -> RgbdFolder:
     """Open a folder of images: list names, read the calibration, check it against the depth's common size.
 
-    Frames paired by `{frame}` keep their numbers, and a number with colour alone is listed too; frames paired
-    by time are numbered by the rank of their depth image.
+    Raises:
+        InputError: calibration-missing, calibration-malformed, or as `open_streams`.
+    """
+    require_folder(path)
+    calibration = path / options.calibration
+    return open_streams(path, options, *read_calibration(calibration), calibration=calibration)
+
+
+def open_streams(
+    path: Path, options: RgbdStreams, K: Float64, stated: ImageSize | None, *, calibration: Path | None
+) -> RgbdFolder:
+    """Open a folder of images of a known depth camera.
+
+    Args:
+        K: (3 3) px.
+        stated: size of the images that K is for, where it is known.
+        calibration: the file that K was read from; None where it is not from the capture.
 
     Raises:
-        InputError: capture-missing, calibration-missing, calibration-malformed, intrinsics-mismatch,
-            no-frames, duplicate-frame, list-malformed, or a missing TUM file.
+        InputError: capture-missing, intrinsics-mismatch, no-frames, or as `list_frames`.
     """
+    require_folder(path)
+    by_frame = list_frames(path, options)
+    if not by_frame:
+        raise InputError(
+            "no-frames",
+            f"{path}: the capture must hold depth images {options.depth!r}, holds none. Correct the pattern.",
+        )
+    lists = [source for source in (options.color, options.depth, options.mask, options.pose) if source]
+    return RgbdFolder(
+        root=path,
+        options=options,
+        K=K,
+        size=_checked_size(calibration or path, K, stated, by_frame),
+        shared=(
+            *([calibration] if calibration else []),
+            *(path / source for source in lists if "{" not in source),
+        ),
+        by_frame=by_frame,
+    )
+
+
+def require_folder(path: Path) -> None:
+    """Raise InputError capture-missing unless there is a folder."""
     if not path.is_dir():
         found = "a file" if path.exists() else "missing"
         raise InputError(
             "capture-missing",
             f"{path}: the capture must be a folder, is {found}. Correct the manifest's path.",
         )
-    K, size = read_calibration(path / options.calibration)
-    by_number = placeholder(options.depth) == "{frame}"
-    by_frame = dict(enumerate(_by_time(path, options))) if not by_number else _by_number(path, options)
-    if not by_frame:
+
+
+def _read_raw_depth(path: Path, size: ImageSize | None) -> NDArray[Any]:
+    suffix = path.suffix.lower()
+    if suffix in NETPBM_SUFFIXES:
+        return read_pgm_raw(path)
+    return read_npy_depth(path) if suffix == ".npy" else read_depth_raw(path, size=size)
+
+
+def depth_size(path: Path) -> ImageSize | None:
+    """Height and width of a depth image from its header alone; None where there is no readable one."""
+    suffix = path.suffix.lower()
+    if suffix in NETPBM_SUFFIXES:
+        return netpbm_size(path)
+    return npy_size(path) if suffix == ".npy" else png_size(path)
+
+
+def _check_size(what: str, path: Path, array: NDArray[Any], size: tuple[int, ...] | None) -> None:
+    height, width = array.shape[:2]
+    if size is not None and (height, width) != size:
         raise InputError(
-            "no-frames",
-            f"{path}: the capture must hold depth images {options.depth!r}, holds none. Correct the pattern.",
-        )
-    sources = (options.color, options.depth, options.mask, options.pose)
-    lists = [path / source for source in sources if source and placeholder(source) is None]
-    return RgbdFolder(
-        root=path,
-        options=options,
-        K=K,
-        size=_checked_size(path / options.calibration, K, size, by_frame),
-        shared=(path / options.calibration, *lists),
-        by_frame=by_frame,
-    )
-
-
-def _by_number(root: Path, options: RgbdFiles) -> dict[int, FrameFiles]:
-    found = {
-        pattern: matching_texts(root, pattern)
-        for pattern in (options.depth, options.color, options.mask, options.pose)
-        if pattern is not None
-    }
-    texts = found[options.color] | found[options.depth]
-
-    def expected(pattern: str, number: float) -> Path:
-        return root / fill(pattern, found[pattern].get(number, texts[number]))
-
-    return {
-        int(number): FrameFiles(
-            timestamp_s=-1.0,
-            depth=expected(options.depth, number),
-            color=expected(options.color, number),
-            mask=expected(options.mask, number) if options.mask else None,
-            pose=expected(options.pose, number),
-        )
-        for number in sorted(texts)
-    }
-
-
-def _by_time(root: Path, options: RgbdFiles) -> Iterator[FrameFiles]:
-    none = np.zeros(0), list[Path]()
-    color_s, colors = timed_files(root, options.color, "color")
-    mask_s, masks = timed_files(root, options.mask, "mask") if options.mask else none
-    poses: list[Path] | list[Float64]
-    if placeholder(options.pose) is None:
-        pose_s, transforms = read_tum_trajectory(root / options.pose)
-        poses = list(transforms)
-    else:
-        pose_s, poses = timed_files(root, options.pose, "pose")
-    for depth_s, depth in zip(*timed_files(root, options.depth, "depth"), strict=True):
-        color = nearest(color_s, depth_s, max_skew_s=options.max_time_skew_s)
-        mask = nearest(mask_s, depth_s, max_skew_s=options.max_time_skew_s)
-        pose = nearest(pose_s, depth_s, max_skew_s=options.max_time_skew_s)
-        yield FrameFiles(
-            timestamp_s=float(depth_s),
-            depth=depth,
-            color=None if color is None else colors[color],
-            mask=None if mask is None else masks[mask],
-            pose=None if pose is None else poses[pose],
+            f"{what}-size",
+            f"{path}: {what} must be {size[1]}x{size[0]} px like the capture's others, or its calibration, "
+            f"is {width}x{height} px. Register and resize it to the depth.",
         )
 
 
@@ -265,7 +224,7 @@ def _checked_size(
     calibration: Path, K: Float64, stated: ImageSize | None, by_frame: dict[int, FrameFiles]
 ) -> ImageSize | None:
     # A frame or two of another recording must not decide for all: they are refused when they are read.
-    sizes = Counter(size for entry in by_frame.values() if (size := png_size(entry.depth)))
+    sizes = Counter(size for entry in by_frame.values() if (size := depth_size(entry.depth)))
     measured = max(sizes, key=lambda found: (sizes[found], found == stated), default=None)
     size = stated or measured
     if size is None:

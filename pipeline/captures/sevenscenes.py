@@ -5,7 +5,8 @@ Shotton et al., "Scene Coordinate Regression Forests for Camera Relocalization i
 
 from pathlib import Path
 
-from pipeline.captures.rgbd_folder import RgbdFiles, RgbdFolder, open_rgbd_folder
+from pipeline.captures.rgbd_files import RgbdFiles
+from pipeline.captures.rgbd_folder import RgbdFolder, open_rgbd_folder
 
 NO_MEASUREMENT_RAW = 65535  # besides 0
 

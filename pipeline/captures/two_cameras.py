@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cameras import crop_intrinsics
-from pipeline.captures.distortion import LensCamera
+from pipeline.captures.distortion import NO_DISTORTION, LensCamera, distorted_rays
 from pipeline.captures.registration import Registration, registration
 from pipeline.captures.undistortion import Undistortion, undistortion
 
@@ -49,3 +49,29 @@ class TwoCameras:
     def undistortion(self) -> Undistortion:
         height, width = self.shape_hw
         return undistortion(self.color, self.K, height=height, width=width)
+
+
+def pinhole_of(camera: LensCamera, *, max_side_px: int) -> LensCamera:
+    """The pinhole camera that holds what a camera sees along its middle row and column, lens undone.
+
+    Args:
+        max_side_px: of the result; below it, one pixel at the centre stays one pixel.
+
+    Raises:
+        ValueError: if the lens folds the image.
+    """
+    rays = distorted_rays(camera)
+    row, column = round(camera.cy_px), round(camera.cx_px)
+    left, right = float(np.nanmin(rays[row, :, 0])), float(np.nanmax(rays[row, :, 0]))
+    top, bottom = float(np.nanmin(rays[:, column, 1])), float(np.nanmax(rays[:, column, 1]))
+    focal_px = min(camera.fx_px, (max_side_px - 1) / max(right - left, bottom - top))
+    return LensCamera(
+        # from the outermost pixel centre to the other
+        width=round((right - left) * focal_px) + 1,
+        height=round((bottom - top) * focal_px) + 1,
+        fx_px=focal_px,
+        fy_px=focal_px,
+        cx_px=-left * focal_px,
+        cy_px=-top * focal_px,
+        distortion=NO_DISTORTION,
+    )

@@ -14,7 +14,7 @@ def _overlap(k: int, low: float, high: float) -> Any:
     return min(high, k + 1.0) - max(low, float(k))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy")
 def average_boxes(image: NDArray[np.uint8], u_px: Any, v_px: Any, side_px: float, out: Any) -> None:
     """Mean of the image over a square around each point; 0 where the point lies outside the image.
 

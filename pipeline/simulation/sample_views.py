@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cameras import crop_intrinsics, invert_rigid, project, transform
-from pipeline.foreground import MARGIN_U, MARGIN_V
+from pipeline.person_square import MARGIN_U, MARGIN_V
 from pipeline.simulation.camera_path import CameraPath
 
 Float64 = NDArray[np.float64]

@@ -199,6 +199,16 @@ class WorstCase:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RejectedFrame:
+    """A frame that was left out, with its picture."""
+
+    capture: str
+    frame: int
+    reason: str
+    tile: Tile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageRecord:
     """How one stage was run.
 
@@ -262,6 +272,7 @@ class ReportData:
         generator: name and version of what built it.
         captures: every capture of the manifest, in its order.
         key_figures: the few figures that stand in the head.
+        rejected: some of the quarantined frames, as they looked.
         detail_settings: the settings of the base/detail split in words, to read the references by.
     """
 
@@ -273,6 +284,7 @@ class ReportData:
     histograms: tuple[Histogram, ...] = ()
     worst: tuple[WorstCase, ...] = ()
     quarantine: tuple[QuarantineRow, ...] = ()
+    rejected: tuple[RejectedFrame, ...] = ()
     detail_settings: str = ""
     provenance: Provenance = field(default_factory=Provenance)
 

@@ -41,6 +41,14 @@ DEGREES = 180 / math.pi
 
 FIGURES: dict[str, Figure] = {
     # overview
+    "usable_percent": Figure(
+        stat="usable frames",
+        factor=100,
+        name="usable",
+        unit="%",
+        bound="at least",
+        meaning="share of the frames that the manifest chooses that became samples",
+    ),
     "residual_median_mm": Figure(
         stat="fused residual, median",
         factor=1e3,
@@ -230,7 +238,7 @@ FIGURES: dict[str, Figure] = {
 }
 
 OVERVIEW_COLUMNS = (
-    "residual_median_mm", "residual_p90_mm", "coverage_percent", "render_vs_raycast_median_mm",
+    "usable_percent", "residual_median_mm", "residual_p90_mm", "coverage_percent", "render_vs_raycast_median_mm",
     "detail_std_mm", "normal_vs_rendered_deg", "truth_median_mm",
 )  # fmt: skip
 RAW_COLUMNS = (

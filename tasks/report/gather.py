@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.body_fields import BODY_FIELDS
 from pipeline.comparison import angle_rad, depth_difference
 from pipeline.quality import QuarantineRow
 from pipeline.shards import read_index
@@ -32,6 +33,7 @@ from tasks.report.figures import (
     recorded,
 )
 from tasks.report.provenance import provenance_of
+from tasks.report.rejected import rejected_frames
 from tasks.report.tiles import sheet_of, worst_tiles
 
 SHOWN: dict[str, tuple[str, ...]] = {
@@ -40,6 +42,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "render": ("depth_m", "mask", "normal_rendered"),
     "adopt": ("depth_m", "mask"),
     "portray": ("image", "depth_m", "mask", "normal_rendered", "part14", "surface_part", "surface_uv"),
+    "annotated": tuple(name for name, field in BODY_FIELDS.items() if field.shard) + ("image",),
     "layers": ("base_m", "detail_m"),
     "normals": ("normal",),
     "truth": ("depth_truth_m", "truth_depth_error_m"),
@@ -97,6 +100,7 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
         histograms=_histograms(findings),
         worst=_worst(inputs, findings, settings.report.worst_frames),
         quarantine=tuple(QuarantineRow(**row) for row in index["quarantine"]),
+        rejected=rejected_frames(inputs, index),
         detail_settings=(
             f"σ space {settings.layers.sigma_space_px:g} px, σ depth {settings.layers.sigma_depth_m:g} m, "
             f"window {settings.layers.window_px}"
@@ -129,14 +133,14 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
     for name, (_, low, high) in PLOTS.items():
         found.spreads[name] = Spread(low=low, high=high, bins=PLOT_BINS)
     for row in frames:
-        mask = row["mask"]
-        found.spreads["detail"].add(1e3 * row["detail_m"][mask])
+        if "detail_m" in row:
+            found.spreads["detail"].add(1e3 * row["detail_m"][row["mask"]])
         if "normal_rendered" in row:
             both = row["normal"].any(axis=-1) & row["normal_rendered"].any(axis=-1)
             angles_rad = angle_rad(row["normal"][both], row["normal_rendered"][both])
             found.spreads["normals fitted − rendered"].add(np.degrees(angles_rad))
             found.note("normal_angle_rad", row["frame"], _median(angles_rad))
-        if "fused_residual_m" in row:
+        if "fused_residual_m" in row and "depth_raw_m" in row:
             difference_m, _ = depth_difference(row["depth_m"], row["depth_raw_m"])
             found.spreads["fused − raw, on the crop"].add(1e3 * difference_m)
             found.note("fused_residual_m", row["frame"], float(row["fused_residual_m"]))

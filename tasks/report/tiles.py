@@ -15,6 +15,7 @@ from pipeline.pictures import (
     signed_picture,
 )
 from tasks.inputs import JoinedFrames
+from tasks.report.annotated_tiles import annotated_pictures
 from tasks.report.data import ColourScale, Sheet, SheetRow, Tile
 
 TILE_PX = 160
@@ -45,32 +46,33 @@ def worst_tiles(frames: JoinedFrames, frame: int, metric: str) -> tuple[Tile, ..
     shown = {
         "fused_residual_m": ("image", "raw depth", "fused depth", "fused − raw"),
         "normal_angle_rad": ("image", _depth_label(row), "normals, fitted", "normals, rendered"),
-        "truth_depth_error_m": ("image", "fused depth", "fused − true"),
+        "truth_depth_error_m": ("image", _depth_label(row), "fused − true"),
     }[metric]
     painters = _painters(row)
     return tuple(_captioned(label, painters[label][0](row)) for label in shown)
 
 
 def _painters(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
-    painters: dict[str, tuple[Painter, ColourScale | None]] = {
-        "image": (lambda row: Tile(image=_small(row["image"])), None),
-    }
+    painters: dict[str, tuple[Painter, ColourScale | None]] = {}
+    if "image" in row:
+        painters["image"] = (lambda row: Tile(image=_small(row["image"])), None)
+    for label in annotated_pictures(row):
+        painters[label] = (_annotated(label), None)
     if "depth_raw_m" in row:
         painters["raw depth"] = (lambda row: _depth(row["depth_raw_m"], row["depth_raw_m"] > 0), _near_far())
-    painters |= {
-        _depth_label(row): (lambda row: _depth(row["depth_m"], row["mask"]), _near_far()),
-        "base": (_layer("base_m"), _scale(LAYER_LIMITS_M["base_m"])),
-        "detail": (_layer("detail_m"), _scale(LAYER_LIMITS_M["detail_m"])),
-        "normals, fitted": (lambda row: Tile(image=_small(normal_picture(row["normal"], row["mask"]))), None),
-        "mask": (lambda row: Tile(image=_small(mask_picture(row["mask"]))), None),
-    }
-    if "part14" in row:
-        painters["parts, 14"] = (lambda row: Tile(image=_small(part_picture(row["part14"]))), None)
-        painters["surface chart and U V"] = (
-            lambda row: Tile(image=_small(chart_picture(row["surface_part"], row["surface_uv"]))),
-            None,
-        )
-    if "fused_residual_m" in row:
+    if "depth_m" in row:
+        painters |= {
+            _depth_label(row): (lambda row: _depth(row["depth_m"], row["mask"]), _near_far()),
+            "base": (_layer("base_m"), _scale(LAYER_LIMITS_M["base_m"])),
+            "detail": (_layer("detail_m"), _scale(LAYER_LIMITS_M["detail_m"])),
+            "normals, fitted": (
+                lambda row: Tile(image=_small(normal_picture(row["normal"], row["mask"]))),
+                None,
+            ),
+            "mask": (lambda row: Tile(image=_small(mask_picture(row["mask"]))), None),
+        }
+    painters |= _labels(row)
+    if "fused_residual_m" in row and "depth_raw_m" in row:
         painters["fused − raw"] = (
             lambda row: _error(row["depth_m"], row["depth_raw_m"]),
             _scale(ERROR_LIMIT_M),
@@ -88,8 +90,30 @@ def _painters(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
     return painters
 
 
+def _labels(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
+    """Parts and charts, known or annotated."""
+    painters: dict[str, tuple[Painter, ColourScale | None]] = {}
+    for label, name in (("parts, 14", "part14"), ("parts, coarse", "coarse_part")):
+        if name in row:
+            painters[label] = (_parts(name), None)
+    if "surface_part" in row:
+        painters["surface chart and U V"] = (
+            lambda row: Tile(image=_small(chart_picture(row["surface_part"], row["surface_uv"]))),
+            None,
+        )
+    return painters
+
+
+def _parts(name: str) -> Painter:
+    return lambda row: Tile(image=_small(part_picture(row[name])))
+
+
+def _annotated(label: str) -> Painter:
+    return lambda row: Tile(image=_small(annotated_pictures(row)[label]))
+
+
 def _depth_label(row: Row) -> str:
-    return "fused depth" if "depth_raw_m" in row else "depth"
+    return "fused depth" if "depth_raw_m" in row and "normal_rendered" in row else "depth"
 
 
 def _depth(depth_m: NDArray[np.float32], mask: NDArray[np.bool_]) -> Tile:

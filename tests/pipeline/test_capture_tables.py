@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.capture_tables import names_between
+from pipeline.capture_names import names_between
 from pipeline.errors import ManifestError
 from pipeline.manifest import load_manifest
 

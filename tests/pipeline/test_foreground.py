@@ -1,5 +1,7 @@
 """The crop keeps what it is meant to: the person with Tang's margins, and every point on its own pixel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,12 +51,16 @@ def test_no_mask_and_nothing_measured_have_their_reasons() -> None:
         (make_frame(depth, None), "given", "mask-missing"),
         (make_frame(depth, away), "given", "empty-foreground"),
         (make_frame(0 * depth, None), "all", "empty-foreground"),
+        (replace(make_frame(depth, away), depth_m=None), "given", "depth-missing"),
     ):
         with pytest.raises(InputError, match="frame 7: .* must|needs") as caught:
             foreground_mask(frame, kind)
         assert caught.value.reason == reason
-    with pytest.raises(ValueError, match="empty"):
-        crop_box(away, "given")
+    for kind in ("given", "person"):
+        with pytest.raises(ValueError, match="empty"):
+            crop_box(away, kind)
+    with pytest.raises(ValueError, match="PersonFinder"):
+        foreground_mask(make_frame(depth, None), "person")
 
 
 def test_all_takes_the_centred_square() -> None:
@@ -68,7 +74,8 @@ def test_a_tall_person_fills_five_sixths_of_the_crop_in_height() -> None:
     mask = np.zeros((400, 400), bool)
     mask[100:300, 180:220] = True  # 200 px tall, 40 px wide, centre (200, 200) in edge coordinates
     # 10 % of the height above and below: 240 px
-    assert crop_box(mask, "given") == pytest.approx((80.0, 80.0, 240.0))
+    for kind in ("given", "person"):
+        assert crop_box(mask, kind) == pytest.approx((80.0, 80.0, 240.0))
 
 
 def test_a_wide_person_fills_two_thirds_of_the_crop_in_width() -> None:

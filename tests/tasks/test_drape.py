@@ -14,7 +14,7 @@ from pipeline.simulation.casting import draw_take
 from pipeline.simulation.draping import read_hung
 from pipeline.simulation.dressing import dressed
 from tasks import drape, simulate, stage_process
-from tasks.building import input_problems
+from tasks.checking import checked_captures
 from tasks.context import forget
 from tasks.drape import CLOTH_FILE, Drape
 from tasks.executing import execute
@@ -98,8 +98,10 @@ def test_check_names_a_motion_capture_that_cannot_be_read(table, tmp_path, text,
     (tmp_path / "raw" / "walks").mkdir(parents=True)
     if text is not None:
         (tmp_path / "raw" / "walks" / "a.bvh").write_text(text)
-    ((capture, frame, error),) = input_problems(manifest)
-    assert (capture, frame, error.reason) == ("one", None, reason) and "walks/a.bvh" in str(error)
+    (checked,) = checked_captures(manifest)
+    (found,) = checked.findings
+    assert (checked.capture, found.frame, found.reason) == ("one", None, reason)
+    assert "walks/a.bvh" in found.message and checked.exit_code == 3
 
 
 def test_check_reads_a_whole_motion_capture(table, tmp_path):
@@ -109,8 +111,9 @@ def test_check_reads_a_whole_motion_capture(table, tmp_path):
     text = "HIERARCHY\n" + nested + "}\n" * 4
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.bvh").write_text(text + "MOTION\nFrames: 1\nFrame Time: 0.1\n0 0 0 0\n")
-    ((_, _, error),) = input_problems(table(motion="a.bvh", cloth="folded"))
-    assert error.reason == "motion-joints" and "Head" in str(error)
+    (checked,) = checked_captures(table(motion="a.bvh", cloth="folded"))
+    (found,) = checked.findings
+    assert found.reason == "motion-joints" and "Head" in found.message
 
 
 @pytest.mark.parametrize("motion", ["stroll", "/tmp/a.bvh", "a.bvh.txt"])

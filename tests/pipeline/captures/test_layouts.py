@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.captures.capture import Capture
 from pipeline.captures.opening import open_capture
-from pipeline.captures.rgbd_folder import RgbdFiles
+from pipeline.captures.rgbd_files import RgbdFiles
 from pipeline.errors import InputError, ManifestError
 
 UNIT_M = {"by-frame": 0.001, "by-time": 0.001, "7scenes": 0.001, "tum": 0.0002}
@@ -171,12 +171,80 @@ def test_formats_and_layouts_that_do_not_belong_together_are_refused(tmp_path) -
         ({"depth_unit_m": 0.0}, "greater than 0"),
         ({"invalid_raw": (70000,)}, "less than or equal to 65535"),
         ({"colour": "x"}, "Extra inputs"),
+        ({"color": "rgb.txt", "depth": "depth.txt", "pose": "trajectory.log"}, "paired in one way"),
+        ({"depth": "{frame}.npy"}, "depth_unit_m must be given"),
     ],
 )
 def test_layouts_that_cannot_be_meant_are_refused(change, said) -> None:
     table = {"color": "{frame}.jpg", "depth": "{frame}.png", "pose": "{frame}.txt", "calibration": "K.txt"}
     with pytest.raises(ValueError, match=said):
         RgbdFiles(**(table | change))
+
+
+def reopened(folder: Path, capture: Capture, **changes: object) -> Capture:
+    return open_capture(folder, "rgbd-folder", RgbdFiles(**(capture.options.model_dump() | changes)))
+
+
+@pytest.mark.parametrize("layout", ["by-frame", "by-time", "tum"])
+def test_what_a_folder_does_not_keep_is_none_and_changes_nothing_else(
+    layout, write, tmp_path, frames
+) -> None:
+    capture = write(layout, tmp_path, frames)
+    whole = capture.read(3)
+    for left_out, name in (("pose", "world_from_cam"), ("color", "image"), ("mask", "mask")):
+        frame = reopened(tmp_path, capture, **{left_out: None}).read(3)
+        assert getattr(frame, name) is None
+        for kept in {"world_from_cam", "image", "mask", "depth_m", "K"} - {name}:
+            np.testing.assert_array_equal(getattr(frame, kept), getattr(whole, kept))
+    bare = reopened(tmp_path, capture, pose=None, color=None, mask=None)
+    assert bare.frames == capture.frames
+    assert len(bare.files([3])) == (3 if layout == "tum" else 2)
+
+
+@pytest.mark.parametrize("layout", ["by-time", "tum"])
+def test_colour_carries_its_own_time(layout, write, tmp_path, frames) -> None:
+    capture = write(layout, tmp_path, frames)
+    for number in capture.frames:
+        frame = capture.read(number)
+        # the colour clock of these captures is 4 ms late; six decimals in the names
+        assert frame.color_timestamp_s - frame.timestamp_s == pytest.approx(0.004, abs=2e-6)
+
+
+def test_frames_without_times_have_none(write, tmp_path, frames) -> None:
+    assert write("by-frame", tmp_path, frames).read(0).color_timestamp_s == -1.0
+
+
+def test_netpbm_and_npy_hold_the_same_frames_as_png(write, tmp_path, frames) -> None:
+    capture = write("by-frame", tmp_path, frames)
+    for number, raw in enumerate(frames):
+        assert cv2.imwrite(str(tmp_path / f"d/{number:04d}.pgm"), raw.depth_raw)
+        assert cv2.imwrite(str(tmp_path / f"rgb/img-{number}.ppm"), raw.color[..., ::-1])
+        assert cv2.imwrite(str(tmp_path / f"m/{number:04d}.pgm"), raw.mask.astype(np.uint8))
+        metres = raw.depth_raw.astype(np.float64) * 0.001
+        metres[raw.depth_raw == 65535] = np.nan
+        np.save(tmp_path / f"d/{number:04d}.npy", metres)
+    images = {"color": "rgb/img-{frame}.ppm", "mask": "m/{frame}.pgm"}
+    netpbm = reopened(tmp_path, capture, depth="d/{frame}.pgm", **images)
+    npy = reopened(tmp_path, capture, depth="d/{frame}.npy", depth_unit_m=1.0)
+    assert netpbm.size == npy.size == (12, 16)
+    for number in capture.frames:
+        assert_same(netpbm.read(number), capture.read(number))
+        np.testing.assert_array_equal(netpbm.read(number).mask, capture.read(number).mask)
+        assert_same(npy.read(number), capture.read(number))
+
+
+def test_a_log_gives_the_poses_of_its_own_numbers(write, tmp_path, frames) -> None:
+    capture = write("by-frame", tmp_path, frames)
+    rows = ["\n".join(" ".join(f"{x:.17g}" for x in row) for row in raw.pose) for raw in frames]
+    order = [4, 0, 3, 1]  # 2 is lost
+    (tmp_path / "path.log").write_text("".join(f"{i} {i} {i + 1}\n{rows[i]}\n" for i in order))
+    again = reopened(tmp_path, capture, pose="path.log")
+    for number in order:
+        np.testing.assert_array_equal(again.read(number).world_from_cam, frames[number].pose)
+    with pytest.raises(InputError, match="path.log") as caught:
+        again.read(2)
+    assert caught.value.reason == "pose-missing"
+    assert tmp_path / "path.log" in again.files([0])
 
 
 @pytest.mark.real_data

@@ -87,8 +87,12 @@ def test_the_same_frames_give_the_same_bytes(tmp_path) -> None:
 def test_raw_files_hold_what_was_recorded(tmp_path) -> None:
     frames = make_frames()
     capture = open_kinect2(write(tmp_path / "a", frames))
-    assert capture.frames == [0, 2, 3] and capture.has_masks
-    assert capture.times[2] == (pytest.approx(1 + 2 / 30, abs=1e-6), pytest.approx(1.001 + 2 / 30, abs=1e-6))
+    assert capture.frames == [0, 2, 3] and capture.by_frame[0].mask is not None
+    entry = capture.by_frame[2]
+    assert (entry.depth_s, entry.color_s) == (
+        pytest.approx(1 + 2 / 30, abs=1e-6),
+        pytest.approx(1.001 + 2 / 30, abs=1e-6),
+    )
     found = read_kinect2_calibration(tmp_path / "a/calibration.json")
     assert (found.device, found.serial, found.depth, found.color) == ("virtual", "7", DEPTH, COLOR)
     np.testing.assert_array_equal(found.color_from_depth, DEVICE.color_from_depth)

@@ -8,7 +8,7 @@ from pipeline.bodies.model import default_body
 from pipeline.bodies.parts import DENSEPOSE24_NAMES, SURREAL24_NAMES, TANG14_NAMES
 from pipeline.cameras import backproject, invert_rigid, project, transform
 from pipeline.fields import check_fields
-from pipeline.foreground import MARGIN_U, MARGIN_V
+from pipeline.person_square import MARGIN_U, MARGIN_V
 from pipeline.simulation import samples
 from pipeline.simulation.label_view import bare_figure, label_view
 from pipeline.simulation.sample_light import SampleLight, light_on

@@ -1,0 +1,80 @@
+"""One annotated person cut out of a picture: image and annotation go through the one crop together."""
+
+from typing import Any
+
+import numpy as np
+
+from pipeline.cameras import crop_resize
+from pipeline.captures.annotation import Annotation, Joints, SurfacePoints
+from pipeline.captures.capture import Frame
+from pipeline.captures.densepose import MAX_POINTS
+from pipeline.errors import InputError
+from pipeline.person_square import square_around
+
+
+def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any]:
+    """Return a sample's fields: the square around the annotated person, and what was said of the person.
+
+    Args:
+        frame: with image and annotation.
+        foreground: given wants the person's outline too, as `person_mask`; all does without.
+
+    Raises:
+        InputError: mask-missing where an outline is wanted and there is none.
+    """
+    annotation, image = frame.annotation, frame.image
+    if annotation is None or image is None:
+        raise ValueError("annotated_crop: frame must bring an image and an annotation, does not")
+    maps: dict[str, Any] = {"image": image, **_maps(annotation)}
+    if foreground == "given":
+        if frame.mask is None:
+            raise InputError(
+                "mask-missing",
+                f"frame {frame.frame}: foreground 'given' needs the person's outline, which is not annotated. "
+                "Leave it out, or set foreground = 'all'.",
+            )
+        maps["person_mask"] = frame.mask
+    joints, points = annotation.joints, annotation.points
+    places = {}
+    if joints is not None:
+        places[f"joints_{joints.joint_set}_px"] = joints.px
+    if points is not None:
+        places["surface_points_px"] = points.px
+    left, top, width, height = annotation.box_px
+    square_px = square_around(left, top, left + width, top + height)
+    cropped, _ = crop_resize({**maps, **places}, np.eye(3), square_px, size_px, points=places)
+    if joints is not None:
+        cropped |= _joints(joints, cropped)
+    if points is not None:
+        cropped |= _points(points, cropped)
+    return {"frame": np.int32(frame.frame), **cropped}
+
+
+def _maps(annotation: Annotation) -> dict[str, Any]:
+    named = {
+        "surface_part": annotation.surface_part,
+        "surface_uv": annotation.surface_uv,
+        "coarse_part": annotation.coarse_part,
+    }
+    return {name: array for name, array in named.items() if array is not None}
+
+
+def _joints(joints: Joints, cropped: dict[str, Any]) -> dict[str, Any]:
+    stem = f"joints_{joints.joint_set}"
+    there = joints.confidence[:, None] > 0
+    return {
+        f"{stem}_px": np.where(there, cropped[f"{stem}_px"], np.float32(0)),
+        f"{stem}_confidence": joints.confidence,
+        f"{stem}_visible": joints.visible,
+        **({} if joints.cam_m is None else {f"{stem}_cam_m": joints.cam_m}),
+    }
+
+
+def _points(points: SurfacePoints, cropped: dict[str, Any]) -> dict[str, Any]:
+    """Padded to the largest number that there can be, so that samples are of one shape."""
+    padding = (0, MAX_POINTS - len(points.part))
+    return {
+        "surface_points_px": np.pad(cropped["surface_points_px"], (padding, (0, 0))),
+        "surface_points_part": np.pad(points.part, padding),
+        "surface_points_uv": np.pad(points.uv, (padding, (0, 0))),
+    }

@@ -1,0 +1,148 @@
+"""The field table's rows about the body in the picture: known from a model, or annotated."""
+
+from pipeline.field import Field
+
+# Joint sets that annotators and networks use, with the number of their joints: `pipeline.bodies.joints`.
+ANNOTATED_SETS = {"coco17": 17, "body25": 25, "mpii16": 16, "h36m17": 17}
+
+
+def _annotated_joints(name: str, count: int) -> dict[str, Field]:
+    """Rows of one annotated joint set."""
+    # The camera frame is that of the picture before it was cropped.
+    in_space = {
+        f"joints_{name}_cam_m": Field(
+            shape=f"{count} 3",
+            dtype="float32",
+            unit="m",
+            frame="cam",
+            doc="as the set of annotations brings them",
+        )
+    }
+    return {
+        **(in_space if name == "h36m17" else {}),
+        f"joints_{name}_px": Field(
+            shape=f"{count} 2",
+            dtype="float32",
+            unit="px",
+            frame="px",
+            invalid="0",
+            doc=f"u and v of the joints of `{name.upper()}` as annotated; 0 where the confidence is 0",
+        ),
+        f"joints_{name}_confidence": Field(
+            shape=f"{count}",
+            dtype="float32",
+            unit="1",
+            doc="0 where there is no such joint, 1 for whatever a person marked, a network's own between",
+        ),
+        f"joints_{name}_visible": Field(
+            shape=f"{count}",
+            dtype="bool",
+            unit="1",
+            doc="False where there is none, or it was marked as hidden",
+        ),
+    }
+
+
+BODY_FIELDS: dict[str, Field] = {
+    "part14": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="body part 1..14 (`TANG14_NAMES`); cloth has the part of the skin below it; the subject's own left",
+    ),
+    "part24": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="body part 1..24 in SMPL's joint order (`SURREAL24_NAMES`)",
+    ),
+    "surface_part": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="chart 1..24 of the surface atlas (`DENSEPOSE24_NAMES`)",
+    ),
+    "surface_uv": Field(
+        shape="H W 2",
+        dtype="float32",
+        unit="1",
+        frame="chart",
+        invalid="0",
+        doc="U and V in [0, 1] in the chart that surface_part names",
+    ),
+    "joints_smpl24_cam_m": Field(
+        shape="24 3", dtype="float32", unit="m", frame="cam", doc="SMPL's 24 joints, seen or not"
+    ),
+    "joints_tang16_cam_m": Field(
+        shape="16 3", dtype="float32", unit="m", frame="cam", doc="the 16 joints of `TANG16`, seen or not"
+    ),
+    "joints_tang16_px": Field(
+        shape="16 2", dtype="float32", unit="px", frame="px", doc="u and v of joints_tang16_cam_m"
+    ),
+    "body_pose_rad": Field(
+        shape="24 3",
+        dtype="float64",
+        unit="rad",
+        frame="body",
+        doc="axis-angle of each joint relative to its parent, about the T-pose's axes",
+    ),
+    "body_betas": Field(shape="B", dtype="float64", unit="1", doc="shape of the body in standard deviations"),
+    "body_transl_m": Field(
+        shape="3",
+        dtype="float64",
+        unit="m",
+        frame="world",
+        doc="added to the posed body; the world is the body frame then, +Y up",
+    ),
+    # annotated on pictures
+    "person_mask": Field(
+        shape="H W",
+        dtype="bool",
+        unit="1",
+        frame="px",
+        invalid="False",
+        doc="True on the person as outlined on the picture",
+    ),
+    "coarse_part": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="DensePose's coarse part 1..14 as painted by an annotator; not the parts of part14",
+    ),
+    "surface_points_px": Field(
+        shape="196 2",
+        dtype="float32",
+        unit="px",
+        frame="px",
+        invalid="0",
+        doc="u and v of annotated points of the surface; rows past the last have part 0",
+    ),
+    "surface_points_part": Field(
+        shape="196",
+        dtype="uint8",
+        unit="1",
+        invalid="0",
+        doc="chart 1..24 of each point (`DENSEPOSE24_NAMES`)",
+    ),
+    "surface_points_uv": Field(
+        shape="196 2",
+        dtype="float32",
+        unit="1",
+        frame="chart",
+        invalid="0",
+        doc="U and V in [0, 1] of each point in its chart",
+    ),
+    **{
+        row: field
+        for name, count in ANNOTATED_SETS.items()
+        for row, field in _annotated_joints(name, count).items()
+    },
+}

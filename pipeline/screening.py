@@ -1,0 +1,85 @@
+"""Raw frames through every check that needs no other stage: what `ingest` keeps and what `check` prints."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.captures.capture import Capture, Frame
+from pipeline.captures.reading import read_in_order
+from pipeline.captures.tang2019 import shifted
+from pipeline.errors import InputError
+from pipeline.gates.finding import Finding, unmeasured
+from pipeline.gates.stream import StreamGates
+from pipeline.settings import IngestSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Screened:
+    """One chosen frame of a capture.
+
+    Attributes:
+        frame: None where it could not be read.
+        findings: what broke a limit, gravest first.
+    """
+
+    number: int
+    frame: Frame | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the frame is left out."""
+        return any(finding.drops for finding in self.findings)
+
+
+class Screening:
+    """Reads and judges the frames of one capture, in order; `of_capture` judges the whole afterwards.
+
+    Args:
+        needs_poses, needs_masks: whether a frame without a camera pose, or without a given mask, is of no use.
+        shift_px: the depth of format tang2019 is moved right by this much.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        settings: IngestSettings,
+        *,
+        needs_poses: bool,
+        needs_masks: bool,
+        shift_px: int = 0,
+    ) -> None:
+        self._capture, self._shift_px = capture, shift_px
+        self._needs_poses, self._needs_masks = needs_poses, needs_masks
+        self._gates = StreamGates(capture.frames, settings)
+
+    def frames(self, numbers: Sequence[int]) -> Iterator[Screened]:
+        """Yield every chosen frame with what was found of it."""
+        for number, read in read_in_order(self._capture, numbers):
+            if isinstance(read, InputError):
+                finding = unmeasured(number, read)
+                yield Screened(number=number, frame=None, findings=(finding,))
+                continue
+            if self._shift_px and read.depth_m is not None:
+                read = replace(read, depth_m=shifted(read.depth_m, self._shift_px))
+            findings = (*self._lacking(read), *self._gates.see(read))
+            yield Screened(number=number, frame=read, findings=findings)
+
+    def of_capture(self) -> list[Finding]:
+        """What was found of the capture as a whole, once all its frames were seen."""
+        return self._gates.finish()
+
+    def _lacking(self, frame: Frame) -> list[Finding]:
+        found = []
+        if self._needs_poses and frame.world_from_cam is None:
+            message = (
+                f"frame {frame.frame}: a static capture needs the camera's pose of every frame, this one has "
+                'none. Give poses, or set role = "moving".'
+            )
+            found.append(unmeasured(frame.frame, InputError("pose-missing", message)))
+        if self._needs_masks and frame.mask is None:
+            message = (
+                f"frame {frame.frame}: foreground 'given' needs a mask image, the frame has none. Name the masks "
+                "in the manifest, or set foreground = 'person' or 'all'."
+            )
+            found.append(unmeasured(frame.frame, InputError("mask-missing", message)))
+        return found

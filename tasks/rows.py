@@ -1,0 +1,108 @@
+"""Rows of the quarantine list, as the stages of one capture write them, and pictures of what they leave out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.captures.capture import Frame
+from pipeline.errors import GateError, InputError
+from pipeline.gates.finding import Finding
+from pipeline.quality import QuarantineRow
+from pipeline.store import FrameWriter
+from pipeline.thumbnails import frame_thumbnail
+from tasks.context import without_places
+from tasks.inputs import REJECTED_FILE
+from tasks.stage import CaptureStage
+
+PICTURES_PER_REASON = 4
+
+
+def row_of(
+    stage: CaptureStage, frame: int | None, reason: str, message: str, **measured: Any
+) -> QuarantineRow:
+    """A row of a stage; the message loses the folders of this machine, since it goes into data files."""
+    return QuarantineRow(
+        capture=str(stage.capture),
+        stage=stage.NAME,
+        reason=reason,
+        message=without_places(message, stage.loaded(), str(stage.capture)),
+        frame=frame,
+        **measured,
+    )
+
+
+def rows_of(stage: CaptureStage, findings: Iterable[Finding]) -> list[QuarantineRow]:
+    """What the gates found of single frames, as rows."""
+    return [
+        row_of(
+            stage,
+            finding.frame,
+            finding.reason,
+            f"capture {stage.capture}, {finding.message}",
+            value=finding.value,
+            unit=finding.unit,
+            limit=finding.limit,
+        )
+        for finding in findings
+        if finding.frame is not None
+    ]
+
+
+def refuse(stage: CaptureStage, findings: Sequence[Finding], rows: Sequence[QuarantineRow]) -> None:
+    """Raise GateError for the first finding about the whole capture that drops it."""
+    for finding in findings:
+        if finding.frame is None and finding.drops:
+            raise GateError(
+                finding.reason,
+                f"capture {stage.capture}: {finding.message}",
+                value=finding.value,
+                unit=finding.unit,
+                limit=finding.limit,
+                rows=rows,
+            )
+
+
+def refuse_if_empty(capture: str, kept: int, rows: list[QuarantineRow]) -> None:
+    """Raise InputError, under the reason of its frames, where no frame of a capture is left."""
+    if kept == 0:
+        reasons = ", ".join(sorted({row.reason for row in rows}))
+        raise InputError(
+            rows[0].reason,
+            f"capture {capture}: at least one frame must be readable, none of {len(rows)} is "
+            f"({reasons}). First: {rows[0].message}",
+            rows=rows,
+        )
+
+
+class RejectedPictures:
+    """Small pictures of frames that were left out, a few of each reason; no file where there are none."""
+
+    def __init__(self, part: Path, capture: str) -> None:
+        self._path, self._capture = part / REJECTED_FILE, capture
+        self._taken: dict[str, int] = {}
+        self._writer: FrameWriter | None = None
+
+    def add(self, frame: Frame, reason: str) -> None:
+        taken = self._taken.get(reason, 0)
+        if taken < PICTURES_PER_REASON:
+            self._writer = self._writer or FrameWriter(self._path, {"capture": self._capture})
+            picture = frame_thumbnail(frame)
+            self._writer.append({"frame": np.int32(frame.frame), "rejected_picture": picture})
+            self._taken[reason] = taken + 1
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+@contextmanager
+def rejected_pictures(part: Path, capture: str) -> Iterator[RejectedPictures]:
+    """Keep pictures of what a stage leaves out, in a file of its own beside its frames."""
+    pictures = RejectedPictures(part, capture)
+    try:
+        yield pictures
+    finally:
+        pictures.close()
