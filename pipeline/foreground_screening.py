@@ -45,6 +45,8 @@ class ForegroundScreening:
             mask = foreground_mask(frame, self._kind)
         except InputError as error:
             return None, [_of_error(frame.frame, error)]
+        if self._kind == "given":
+            return mask, person_findings(frame, mask, self._settings)
         return mask, too_little_foreground(frame, mask, self._settings)
 
 
@@ -62,7 +64,7 @@ def learned_finder(
         read: one frame by its number; None where it cannot be used.
         numbers: of all chosen frames.
         empty_frames: slice of those without anybody.
-        camera: None where the poses tell: one and the same pose is a still camera's.
+        camera: None where the poses tell: one and the same pose is a still camera's, none a moving one's.
 
     Raises:
         InputError: as of `learn_room`.
@@ -97,4 +99,4 @@ def _of_error(frame: int, error: InputError) -> Finding:
 
 def _one_pose(frames: Sequence[Frame]) -> bool:
     poses = [frame.world_from_cam for frame in frames if frame.world_from_cam is not None]
-    return all(np.allclose(pose, poses[0], atol=1e-6) for pose in poses)
+    return bool(poses) and all(np.allclose(pose, poses[0], atol=1e-6) for pose in poses)

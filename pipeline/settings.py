@@ -120,7 +120,7 @@ class ForegroundSettings(Settings):
         1000, description="a frame with fewer foreground pixels at the sensor's resolution is quarantined"
     )
     max_cut_share: Share = Field(
-        0.05, description="a frame with more of the person's outline on the picture's border is quarantined"
+        0.03, description="a frame with more of the person's outline on the picture's border is quarantined"
     )
     min_person_m: PositiveFloat = Field(
         0.8, description="a frame whose person reaches less far from top to bottom, uncut, is quarantined"

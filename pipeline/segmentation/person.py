@@ -29,7 +29,6 @@ Bool = NDArray[np.bool_]
 
 # The outline: a pixel needs neighbours, and may show a slope of 76 degrees towards them.
 OUTLINE_SLOPE, LEAST_NEIGHBOURS = 4.0, 3
-FEET_M = 0.6  # a lowest place below this is of someone who stands on the floor
 NEAR_BEFORE_M = 1.0  # nobody goes farther from one frame to the next, unless they are alone
 
 
@@ -39,17 +38,12 @@ class Found:
 
     Attributes:
         mask: (H W) bool; depth is measured wherever it is True.
-        height_m: from the floor, or from the lowest place seen where the feet are not, to the highest: raised
-            arms count.
-        cut_share: share of the outline's pixels where the camera's view ends.
         people: how many were seen.
         center: (3,) mean of the points, metres; in the room's frame.
         up_cam: (3,) unit, up in the camera.
     """
 
     mask: Bool
-    height_m: float
-    cut_share: float
     people: int
     center: Float64
     up_cam: Float64
@@ -90,12 +84,9 @@ class PersonFinder:
         mask = _clean(depth_m, K, mask)
         if not mask.any():
             raise _nobody(frame, "none of whose pixels agree")
-        points, heights_m = _points(depth_m, K, mask, surfaces.up)
-        center = transform(pose, points.mean(axis=0))
+        center = transform(pose, _points(depth_m, K, mask).mean(axis=0))
         return Found(
             mask=mask,
-            height_m=_height_m(heights_m, surfaces.has_floor),
-            cut_share=_cut_share(mask, self._room.view),
             people=len(people),
             center=center,
             up_cam=surfaces.up[:3],
@@ -159,29 +150,11 @@ def _clean(depth_m: Float32, K: Float64, mask: Bool) -> Bool:
     return np.asarray(regions.without_fringe(depth_m, mask, steps, LEAST_NEIGHBOURS))
 
 
-def _points(depth_m: Float32, K: Float64, mask: Bool, up: Float64) -> tuple[Float64, Float64]:
-    """Points (N 3) of the mask in the camera, and their heights (N) above the floor."""
+def _points(depth_m: Float32, K: Float64, mask: Bool) -> Float64:
+    """Points (N 3) of the mask in the camera."""
     v, u = np.nonzero(mask)
     z = depth_m[v, u].astype(np.float64)
-    points = np.stack([(u - K[0, 2]) / K[0, 0] * z, (v - K[1, 2]) / K[1, 1] * z, z], axis=1)
-    return points, np.asarray(points @ up[:3] + up[3])
-
-
-def _height_m(heights_m: Float64, has_floor: bool) -> float:
-    low_m, high_m = (float(value) for value in np.quantile(heights_m, (0.002, 0.998)))
-    # Of a person cut at the hips nothing is known below.
-    return high_m if has_floor and low_m < FEET_M else high_m - low_m
-
-
-def _cut_share(mask: Bool, view: Bool | None) -> float:
-    """Share of the outline's pixels that lie where the view ends."""
-    padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    outline = mask & ~inside
-    ends = np.pad(np.zeros(np.subtract(mask.shape, 2), np.bool_), 1, constant_values=True)
-    if view is not None and view.shape == mask.shape:
-        ends |= ~view
-    return float(np.count_nonzero(outline & ends) / max(1, np.count_nonzero(outline)))
+    return np.stack([(u - K[0, 2]) / K[0, 0] * z, (v - K[1, 2]) / K[1, 1] * z, z], axis=1)
 
 
 def _nobody(frame: Frame, finding: str) -> InputError:

@@ -20,7 +20,6 @@ LEAST_FRAMES = 4  # from which a background is learned: with fewer, whoever stan
 AGREEING_SHARE = 0.15  # of the frames, that must show the same far depth
 NEAR_M, NEAR_PER_M = 0.015, 0.004  # values of one still surface part by this: least, and per squared metre
 AROUND_PERSON_M = 0.06  # that belongs to no background either: the outline wavers
-VIEW_EDGE_PX = 3  # an outline this near the end of what the camera measures is cut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,7 +33,6 @@ class Room:
         up: (3,) unit, of the floor or else of the camera; in the frame of the planes.
         background_m: (H W) float32, depth of what stands still; 0 where unknown. None for a moving camera.
         standstill_m: likewise, but it may hold a person who stood still: good as a hint of what moved alone.
-        view: (H W) True well inside of what the camera measures; None where it never did.
     """
 
     planes: tuple[Plane, ...] | None
@@ -42,7 +40,6 @@ class Room:
     up: Float64
     background_m: Float32 | None = None
     standstill_m: Float32 | None = None
-    view: Bool | None = None
 
     def seen_from(self, frame: Frame) -> tuple[tuple[Plane, ...], Float64]:
         """The planes, and up (3,), in the camera of `frame`."""
@@ -83,10 +80,7 @@ def learn_room(frames: Iterable[Frame], *, empty: Iterable[Frame] = (), still_ca
     grids = point_grids(kept_empty or kept, with_poses=in_world)
     planes = tuple(room_planes(grids))
     lasting = still_camera or in_world or len(kept) == 1
-    room = Room(
-        planes=planes if lasting else None, in_world=in_world, up=_up(planes, grids),
-        view=_view([*kept, *kept_empty]),
-    )  # fmt: skip
+    room = Room(planes=planes if lasting else None, in_world=in_world, up=_up(planes, grids))
     if not still_camera:
         return room
     return with_background(room, kept, kept_empty)
@@ -184,19 +178,3 @@ def _around_person(room: Room, frame: Frame) -> Bool:
     reach_px = int(np.ceil(AROUND_PERSON_M * K[0, 0] / np.median(depth_m[found.mask])))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach_px + 1, 2 * reach_px + 1))
     return np.asarray(cv2.dilate(found.mask.astype(np.uint8), disc) > 0)
-
-
-def _view(frames: Sequence[Frame]) -> Bool | None:
-    """The convex hull of all that was ever measured, less its edge."""
-    import cv2
-
-    seen = np.logical_or.reduce([maps_of(frame)[0] > 0 for frame in frames])
-    filled = np.zeros(seen.shape, dtype=np.uint8)
-    rows = np.flatnonzero(seen.any(axis=1))
-    if len(rows) == 0:
-        return None
-    ends = [seen[rows].argmax(axis=1), seen.shape[1] - 1 - seen[rows, ::-1].argmax(axis=1)]
-    corners = np.concatenate([np.stack([end, rows], axis=1) for end in ends]).astype(np.int32)
-    cv2.fillConvexPoly(filled, cv2.convexHull(corners), (1.0,))
-    edge = np.ones((2 * VIEW_EDGE_PX + 1, 2 * VIEW_EDGE_PX + 1), dtype=np.uint8)
-    return np.asarray(cv2.erode(filled, edge, borderType=cv2.BORDER_CONSTANT, borderValue=(0.0,)) > 0)

@@ -244,16 +244,3 @@ def test_no_beginning_of_a_jpeg_passes_for_the_whole(progressive, tmp_path, fram
         assert reason_of(lambda path=path: read_color(path)) == "unreadable-color"
         path.write_bytes(whole)
         assert read_color(path).shape == frames[0].color.shape
-
-
-def test_a_rotation_tag_does_not_turn_the_colour(tmp_path) -> None:
-    image = np.zeros((12, 16, 3), np.uint8)
-    plain = cv2.imencode(".jpg", image)[1].tobytes()
-    # TIFF header, one entry: orientation (0x0112), short, count 1, value 6 (a quarter turn)
-    tag = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    body = b"Exif\0\0" + tag
-    (tmp_path / "a.jpg").write_bytes(
-        plain[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + plain[2:]
-    )
-    assert cv2.imread(str(tmp_path / "a.jpg")).shape == (16, 12, 3)  # what would happen
-    assert read_color(tmp_path / "a.jpg").shape == (12, 16, 3)

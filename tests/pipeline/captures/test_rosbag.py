@@ -209,7 +209,7 @@ def test_reading_in_order_goes_through_the_bag_once(tmp_path, kind, monkeypatch)
     capture = open_rosbag(path, REGISTERED)
     capture.read(0)  # finds the places
     opened, taken = [], []
-    reader_messages = type(capture.depth._bag.reader).messages
+    reader_messages = type(capture.depth._cursor.bag.reader).messages
 
     def counted(self, *args, **kwargs):
         opened.append(args)
@@ -217,8 +217,8 @@ def test_reading_in_order_goes_through_the_bag_once(tmp_path, kind, monkeypatch)
             taken.append(found[1])
             yield found
 
-    monkeypatch.setattr(type(capture.depth._bag.reader), "messages", counted)
-    capture.depth._ahead = capture.color._ahead = None
+    monkeypatch.setattr(type(capture.depth._cursor.bag.reader), "messages", counted)
+    capture.depth._cursor.ahead = capture.color._cursor.ahead = None
     for i in range(60):
         capture.read(i)
     assert len(opened) == 2 and len(taken) == 120
