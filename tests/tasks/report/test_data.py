@@ -70,7 +70,7 @@ def test_standard_figures_bring_unit_sense_and_sentence() -> None:
     metric = measured("coverage_percent", 97.0, limit=80.0)
     assert (metric.unit, metric.bound, metric.holds) == ("%", "at least", True) and metric.meaning
     assert measured("truth_median_mm", None).absent == "no truth"
-    with pytest.raises(ValueError, match=r"must be one of residual_median_mm, .*, is 'residual'"):
+    with pytest.raises(ValueError, match=r"must be one of usable_percent, .*, is 'residual'"):
         measured("residual", 1.0)
 
 
