@@ -36,6 +36,7 @@ class Screening:
 
     Args:
         needs_poses, needs_masks: whether a frame without a camera pose, or without a given mask, is of no use.
+        recorded: whether the frames are of one recording, as of `StreamGates`.
         shift_px: the depth of format tang2019 is moved right by this much.
     """
 
@@ -46,11 +47,12 @@ class Screening:
         *,
         needs_poses: bool,
         needs_masks: bool,
+        recorded: bool = True,
         shift_px: int = 0,
     ) -> None:
         self._capture, self._shift_px = capture, shift_px
         self._needs_poses, self._needs_masks = needs_poses, needs_masks
-        self._gates = StreamGates(capture.frames, settings)
+        self._gates = StreamGates(capture.frames, settings, recorded=recorded)
 
     def frames(self, numbers: Sequence[int]) -> Iterator[Screened]:
         """Yield every chosen frame with what was found of it."""

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.annotated_crops import annotated_crop
-from pipeline.captures.capture import Frame
 from pipeline.errors import InputError
+from pipeline.gates.annotated import annotation_findings
 from pipeline.quality import QuarantineRow
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.raw_stage import RawStage, chosen_frames, open_raw
-from tasks.rows import refuse_if_empty, rejected_pictures, row_of
+from tasks.rows import refuse_if_empty, rejected_pictures, row_of, rows_of
 
 
 class Annotated(RawStage):
@@ -27,7 +27,6 @@ class Annotated(RawStage):
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         capture = open_raw(inputs)
         frames = chosen_frames(capture, inputs.capture)
-        least_px = inputs.manifest.stages.annotated.min_person_px
         size_px = inputs.manifest.dataset.image_size_px
         rows: list[QuarantineRow] = []
         with (
@@ -40,30 +39,14 @@ class Annotated(RawStage):
                 except InputError as error:
                     rows.append(row_of(self, number, error.reason, str(error)))
                     continue
-                row = self._too_small(frame, least_px)
-                if row is None:
-                    writer.append(annotated_crop(frame, inputs.capture.foreground, size_px))
+                findings = annotation_findings(frame, inputs.manifest.stages.annotated)
+                if findings:
+                    rejected.add(frame, findings[0].reason)
                 else:
-                    rows.append(row)
-                    rejected.add(frame, row.reason)
+                    writer.append(annotated_crop(frame, inputs.capture.foreground, size_px))
+                rows += rows_of(self, findings)
                 progress(done + 1, len(frames))
             kept = writer.samples
         refuse_if_empty(self.capture, kept, rows)
         stats = {"frames chosen": figure(len(frames), "frames"), **self.raw_figures(capture, frames)}
         return StageResult(samples=kept, stats=stats, quarantine=rows)
-
-    def _too_small(self, frame: Frame, least_px: int) -> QuarantineRow | None:
-        annotation = frame.annotation
-        if annotation is None:
-            raise InputError(
-                "annotation-missing", f"capture {self.capture}: must bring annotations, does not."
-            )
-        side_px = max(annotation.box_px[2:])
-        if side_px >= least_px:
-            return None
-        message = (
-            f"capture {self.capture}, frame {frame.frame}: a person must be {least_px} px high or wide, "
-            f"is {side_px:.0f} px. Left out; lower stages.annotated.min_person_px to keep it."
-        )
-        measured = {"value": float(side_px), "unit": "px", "limit": float(least_px)}
-        return row_of(self, frame.frame, "person-too-small", message, **measured)

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from pipeline.capture_tables import CaptureTable
 from pipeline.captures.capture import Capture, Frame
+from pipeline.captures.reading import read_in_order
 from pipeline.errors import GateError, InputError
 from pipeline.foreground_screening import ForegroundScreening, empty_among, learned_finder
+from pipeline.gates.annotated import annotation_findings
 from pipeline.gates.finding import Finding, unmeasured
 from pipeline.manifest import Manifest
 from tasks.context import manifest_of
@@ -58,14 +60,15 @@ def _look_through(
 ) -> None:
     empty = empty_among(numbers, table.empty_frames)
     checked.frames = len(numbers) - len(empty)
-    foreground = None if table.role == "image" else _foreground(manifest, table, capture, numbers)
+    if table.role == "image":
+        _look_at_people(checked, manifest, capture, numbers)
+        return
+    foreground = _foreground(manifest, table, capture, numbers)
     screening = screening_of(capture, table, manifest.stages.ingest)
     for screened in screening.frames(numbers):
         findings = list(screened.findings)
         if screened.frame is None or screened.dropped or screened.number in empty:
             usable = False
-        elif foreground is None:
-            usable = True
         else:
             mask, of_mask = foreground.see(screened.frame)
             findings += of_mask
@@ -73,6 +76,18 @@ def _look_through(
         checked.usable += usable
         checked.findings += findings
     checked.findings += screening.of_capture()
+
+
+def _look_at_people(
+    checked: CheckedCapture, manifest: Manifest, capture: Capture, numbers: Sequence[int]
+) -> None:
+    for number, read in read_in_order(capture, numbers):
+        if isinstance(read, InputError):
+            findings = [unmeasured(number, read)]
+        else:
+            findings = annotation_findings(read, manifest.stages.annotated)
+        checked.usable += not findings
+        checked.findings += findings
 
 
 def _foreground(

@@ -76,6 +76,7 @@ def screening_of(capture: Capture, table: CaptureTable, settings: IngestSettings
         settings,
         needs_poses=table.role == "static",
         needs_masks=table.foreground == "given",
+        recorded=table.role != "fused",
         shift_px=settings.tang2019_shift_px if table.format == "tang2019" else 0,
     )
 

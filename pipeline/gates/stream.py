@@ -24,11 +24,12 @@ class StreamGates:
 
     Args:
         listed: numbers of all frames of the capture, ascending, read or not.
+        recorded: whether they are frames of one recording, and no collection of single maps.
     """
 
-    def __init__(self, listed: Sequence[int], settings: IngestSettings) -> None:
-        self._listed, self._settings = listed, settings
-        self._in_sequence = numbering_step(listed) is not None
+    def __init__(self, listed: Sequence[int], settings: IngestSettings, *, recorded: bool = True) -> None:
+        self._listed, self._settings, self._recorded = listed, settings, recorded
+        self._in_sequence = recorded and numbering_step(listed) is not None
         self._repeats, self._light = RepeatGate(settings), LightGate(settings)
         self._K: NDArray[np.float64] | None = None
         self._seen: list[int] = []
@@ -56,7 +57,7 @@ class StreamGates:
         found = [self._clock_offset(), unit]
         return [
             *(finding for finding in found if finding is not None),
-            *dropped_findings(span, self._times_s, self._settings),
+            *(dropped_findings(span, self._times_s, self._settings) if self._recorded else ()),
         ]
 
     def _intrinsics(self, frame: Frame) -> Finding | None:

@@ -364,3 +364,15 @@ def test_every_message_is_of_its_frame_and_says_what_was_left_out(faults: list[s
     for finding in seen:
         assert finding.message.startswith(f"frame {finding.frame}: ") and "Left out; " in finding.message
         assert finding.limit is not None and finding.value is not None and finding.drops
+
+
+def test_a_collection_of_single_maps_has_no_gaps() -> None:
+    numbers = [0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12]  # a recording would have lost 6 and 7
+
+    def reasons(*, recorded: bool) -> set[str]:
+        gates = StreamGates(numbers, IngestSettings(), recorded=recorded)
+        for number in numbers:
+            gates.see(frame_of(number, timestamp_s=-1.0, color_timestamp_s=-1.0))
+        return {finding.reason for finding in gates.finish()}
+
+    assert reasons(recorded=True) == {"dropped-frames"} and reasons(recorded=False) == set()
