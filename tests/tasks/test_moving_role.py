@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from pipeline.captures.kinect2 import open_kinect2
 from pipeline.shards import ShardReader, read_index
+from pipeline.store import FrameReader
+from pipeline.subsets import Subset
 
 TABLE = """
 [dataset]
@@ -21,6 +24,17 @@ split = "train"
 [capture.simulation]
 motion = "walk"
 cameras = 2
+
+[[capture]]
+id = "found"
+subject = "ann"
+format = "simulated"
+role = "moving"
+count = 2
+foreground = "person"
+split = "train"
+[capture.simulation]
+motion = "squat"
 """
 
 
@@ -35,7 +49,10 @@ def built(forge, tmp_path_factory):
 
 def test_depth_is_the_sensors_own_without_its_rim(built):
     samples = ShardReader(
-        built, split="train", fields=["depth_m", "depth_raw_m", "mask", "world_from_cam", "frame"]
+        built,
+        split="train",
+        fields=["depth_m", "depth_raw_m", "mask", "world_from_cam", "frame"],
+        subset=Subset(captures=["ann-walk"]),
     )
     assert [int(samples[i]["frame"]) for i in range(len(samples))] == [0, 1, 2, 3]
     for row in (samples[0], samples[3]):
@@ -71,3 +88,18 @@ def test_inspect_shows_what_was_measured_against_the_truth(forge, built):
 def test_no_fusion_and_no_rendering_took_place(built):
     stages = {path.name for path in (built / "stages").iterdir()}
     assert stages == {"adopt", "foreground", "ingest", "layers", "normals", "simulate", "truth"}
+
+
+def test_a_person_who_is_found_is_the_one_who_is_there(built):
+    (raw,) = built.glob("stages/simulate/found/*/raw")
+    (found,) = built.glob("stages/foreground/found/*/frames.h5")
+    given = open_kinect2(raw)
+    with FrameReader(found) as reader:
+        assert len(reader) == 2
+        for row in reader.rows(["frame", "sensor_mask"]):
+            frame = given.read(int(row["frame"]))
+            truth = frame.mask & (frame.depth_m > 0)
+            joint = np.count_nonzero(truth & row["sensor_mask"])
+            # The outline's mixed pixels are cut, and a row of the soles may be the floor's.
+            assert joint / np.count_nonzero(truth | row["sensor_mask"]) > 0.95
+    assert read_index(built)["captures"]["found"]["stats"]["usable frames"]["value"] == 1
