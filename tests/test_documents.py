@@ -5,12 +5,18 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
-from pipeline.capture_tables import CaptureTable
-from pipeline.captures.rgbd_folder import RgbdFiles
+from pipeline.capture_tables import OPTIONS, CaptureTable, Format
+from pipeline.captures.annotation_files import AnnotationFiles
+from pipeline.captures.kinect2_files import Kinect2Files
+from pipeline.captures.open3d_folder import Open3dFiles
+from pipeline.captures.rgbd_files import RgbdFiles
+from pipeline.captures.rosbag_topics import BagTopics
+from pipeline.captures.tum import TumFiles
 from pipeline.errors import BodytruthError
 from pipeline.fields import fields_markdown
 from pipeline.making_tables import ScanTable, SimulationTable
@@ -208,26 +214,47 @@ def test_manifest_page_lists_every_setting_with_its_default() -> None:
     assert listed == set(settings_rows(StagesSettings()))
 
 
-@pytest.mark.parametrize(
-    ("heading", "model"),
-    [
-        ("[dataset]", DatasetTable),
-        ("[[capture]]", CaptureTable),
-        ("[capture.files]", RgbdFiles),
-        ("[capture.scan]", ScanTable),
-        ("[capture.simulation]", SimulationTable),
-    ],
-)
+TABLES = [
+    ("[dataset]", DatasetTable),
+    ("[[capture]]", CaptureTable),
+    ("[capture.files]", RgbdFiles),
+    ("[capture.topics]", BagTopics),
+    ("[capture.annotations]", AnnotationFiles),
+    ("[capture.kinect2]", Kinect2Files),
+    ("[capture.tum]", TumFiles),
+    ("[capture.open3d]", Open3dFiles),
+    ("[capture.scan]", ScanTable),
+    ("[capture.simulation]", SimulationTable),
+]
+
+
+@pytest.mark.parametrize(("heading", "model"), TABLES)
 def test_manifest_page_lists_every_key_of_a_table(heading: str, model: type[BaseModel]) -> None:
     page = (DOCS / "manifest.md").read_text(encoding="utf-8")
     section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", section, flags=re.MULTILINE)
-    # These are tables of their own.
-    assert set(re.findall(r"[a-z_]+", " ".join(rows))) == set(model.model_fields) - {
-        "files",
-        "scan",
-        "simulation",
-    }
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| [^|]+ \| [^|]+ \|$", section, flags=re.MULTILINE)
+    tables_of_their_own = {key for key, _ in OPTIONS.values()} if model is CaptureTable else set()
+    assert set(re.findall(r"[a-z_]+", " ".join(rows))) == set(model.model_fields) - tables_of_their_own
+
+
+@pytest.mark.parametrize(("heading", "model"), TABLES)
+def test_manifest_page_gives_every_default_of_a_table(heading: str, model: type[BaseModel]) -> None:
+    page = (DOCS / "manifest.md").read_text(encoding="utf-8")
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    given = dict(re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
+    for name, field in model.model_fields.items():
+        if name in given and (field.is_required() or field.default is not None):
+            default = [] if field.default == () else field.default
+            wanted = "required" if field.is_required() else str(default)
+            assert given[name].strip('`"').capitalize() == wanted.capitalize(), name
+
+
+def test_formats_page_has_a_section_of_every_format() -> None:
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
+    sections = set(re.findall(r"^## ([a-z0-9-]+)$", page, flags=re.MULTILINE))
+    assert sections == set(get_args(Format))
+    listed = re.findall(r"^\| \[`([a-z0-9-]+)`\]\(#", page, flags=re.MULTILINE)
+    assert listed == sorted(get_args(Format))
 
 
 def test_libraries_page_lists_every_dependency_and_no_other() -> None:
