@@ -8,7 +8,6 @@ from pipeline.cameras import crop_resize
 from pipeline.captures.annotation import Annotation, Joints, SurfacePoints
 from pipeline.captures.capture import Frame
 from pipeline.captures.densepose import MAX_POINTS
-from pipeline.errors import InputError
 from pipeline.person_square import square_around
 
 
@@ -18,9 +17,6 @@ def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any
     Args:
         frame: with image and annotation.
         foreground: given wants the person's outline too, as `person_mask`; all does without.
-
-    Raises:
-        InputError: mask-missing where an outline is wanted and there is none.
     """
     annotation, image = frame.annotation, frame.image
     if annotation is None or image is None:
@@ -28,11 +24,7 @@ def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any
     maps: dict[str, Any] = {"image": image, **_maps(annotation)}
     if foreground == "given":
         if frame.mask is None:
-            raise InputError(
-                "mask-missing",
-                f"frame {frame.frame}: foreground 'given' needs the person's outline, which is not annotated. "
-                "Leave it out, or set foreground = 'all'.",
-            )
+            raise ValueError("annotated_crop: frame must bring a mask where one is wanted, does not")
         maps["person_mask"] = frame.mask
     joints, points = annotation.joints, annotation.points
     places = {}

@@ -157,6 +157,8 @@ class CapturesTable(_Keys):
             raise ValueError('foreground "person" needs depth; a capture of role "image" has none')
         if self.empty_frames is not None:
             frames_slice(self.empty_frames)
+            if self.camera != "still":
+                raise ValueError('empty_frames show the room to a still camera alone: set camera = "still"')
         kinds = ANNOTATED.get(self.format)
         if kinds is not None and self.annotations is not None and self.annotations.kind not in kinds:
             raise ValueError(

@@ -21,6 +21,7 @@ Bool = NDArray[np.bool_]
 CameraKind = Literal["still", "moving"]
 
 LEARNED_FRAMES = 16  # evenly over the capture: a room shows itself in a few
+COUNTED = {"no-person": "people", "empty-foreground": "px"}  # what there is none of, where one is the least
 
 
 class ForegroundScreening:
@@ -92,9 +93,10 @@ def evenly(numbers: Sequence[int]) -> list[int]:
 
 
 def _of_error(frame: int, error: InputError) -> Finding:
-    if error.reason != "no-person":
+    unit = COUNTED.get(error.reason)
+    if unit is None:
         return unmeasured(frame, error)
-    return Finding(frame=frame, reason=error.reason, value=0.0, unit="people", limit=1.0, message=str(error))
+    return Finding(frame=frame, reason=error.reason, value=0.0, unit=unit, limit=1.0, message=str(error))
 
 
 def _one_pose(frames: Sequence[Frame]) -> bool:

@@ -13,6 +13,7 @@ from pipeline.errors import InputError, ManifestError
 from pipeline.settings import StagesSettings
 from pipeline.toml_tables import Table, read_tables
 
+FILES, FILES_OR_FOLDERS = ("azure-kinect", "scan"), ("pcd", "rosbag")  # what a capture's path is; else a folder
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 DATA_ROOT_VARIABLE = "BODYTRUTH_DATA_ROOT"
 OUT_VARIABLE = "BODYTRUTH_OUT"
@@ -112,12 +113,12 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
     matches = [
         (path, match.groupdict())
         for path in sorted(manifest.data_root.glob(glob))
-        if (path.is_file() if table.is_scan else path.is_dir())
+        if (path.is_file() if table.format in FILES else path.is_dir() or table.format in FILES_OR_FOLDERS)
         and not path.name.startswith(".")
         and (match := pattern.fullmatch(path.relative_to(manifest.data_root).as_posix()))
     ]
     if not matches:
-        kind = "files" if table.is_scan else "folders"
+        kind = "files" if table.format in FILES else "folders"
         raise InputError(
             "capture-missing",
             f"{manifest.path}: capture.path {table.path!r} must match {kind} below {manifest.data_root}, "

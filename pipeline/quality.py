@@ -1,4 +1,4 @@
-"""Quarantine rows: what was left out of a dataset, why, and what was measured."""
+"""Quarantine rows: what was left out of a dataset or found odd, why, and what was measured."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +14,7 @@ class QuarantineRow:
         reason: short code, such as `empty-depth`; docs/quarantine.md lists them.
         value: what was measured, in `unit`; None where nothing could be measured.
         limit: the bound that `value` broke, in `unit`.
+        drops: whether what the row is about was left out; else it is told for the record alone.
         message: one sentence: place, expectation, finding, next step.
     """
 
@@ -25,6 +26,7 @@ class QuarantineRow:
     value: float | None = None
     unit: str = "1"
     limit: float | None = None
+    drops: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -52,6 +52,7 @@ class Screening:
     ) -> None:
         self._capture, self._shift_px = capture, shift_px
         self._needs_poses, self._needs_masks = needs_poses, needs_masks
+        self._first: Frame | None = None
         self._gates = StreamGates(capture.frames, settings, recorded=recorded)
 
     def frames(self, numbers: Sequence[int]) -> Iterator[Screened]:
@@ -63,8 +64,11 @@ class Screening:
                 continue
             if self._shift_px and read.depth_m is not None:
                 read = replace(read, depth_m=shifted(read.depth_m, self._shift_px))
-            findings = (*self._lacking(read), *self._gates.see(read))
-            yield Screened(number=number, frame=read, findings=findings)
+            findings = (*self._lacking(read), *self._differing(read), *self._gates.see(read))
+            screened = Screened(number=number, frame=read, findings=findings)
+            if self._first is None and not screened.dropped:
+                self._first = read
+            yield screened
 
     def of_capture(self) -> list[Finding]:
         """What was found of the capture as a whole, once all its frames were seen."""
@@ -85,3 +89,21 @@ class Screening:
             )
             found.append(unmeasured(frame.frame, InputError("mask-missing", message)))
         return found
+
+    def _differing(self, frame: Frame) -> list[Finding]:
+        """A capture's frames are stored in one file, so that all must bring the same maps, of one size."""
+        first = self._first
+        if first is None or _brings(frame) == _brings(first):
+            return []
+        message = (
+            f"frame {frame.frame}: every frame must bring what frame {first.frame} brings ({_brings(first)}), "
+            f"brings {_brings(frame)}. Left out; make two captures of them."
+        )
+        return [unmeasured(frame.frame, InputError("frame-differs", message))]
+
+
+def _brings(frame: Frame) -> str:
+    """The maps of a frame with their size, and whether it has a pose, in words."""
+    maps = {"depth": frame.depth_m, "colour": frame.image}
+    found = [f"{name} {it.shape[1]}x{it.shape[0]} px" for name, it in maps.items() if it is not None]
+    return " and ".join([*found, *(["a pose"] if frame.world_from_cam is not None else [])])

@@ -39,7 +39,11 @@ class Annotated(RawStage):
                 except InputError as error:
                     rows.append(row_of(self, number, error.reason, str(error)))
                     continue
-                findings = annotation_findings(frame, inputs.manifest.stages.annotated)
+                findings = annotation_findings(
+                    frame,
+                    inputs.manifest.stages.annotated,
+                    needs_mask=inputs.capture.foreground == "given",
+                )
                 if findings:
                     rejected.add(frame, findings[0].reason)
                 else:

@@ -61,7 +61,7 @@ def _look_through(
     empty = empty_among(numbers, table.empty_frames)
     checked.frames = len(numbers) - len(empty)
     if table.role == "image":
-        _look_at_people(checked, manifest, capture, numbers)
+        _look_at_people(checked, manifest, table, capture, numbers)
         return
     foreground = _foreground(manifest, table, capture, numbers)
     screening = screening_of(capture, table, manifest.stages.ingest)
@@ -79,13 +79,15 @@ def _look_through(
 
 
 def _look_at_people(
-    checked: CheckedCapture, manifest: Manifest, capture: Capture, numbers: Sequence[int]
+    checked: CheckedCapture, manifest: Manifest, table: CaptureTable, capture: Capture, numbers: Sequence[int]
 ) -> None:
     for number, read in read_in_order(capture, numbers):
         if isinstance(read, InputError):
             findings = [unmeasured(number, read)]
         else:
-            findings = annotation_findings(read, manifest.stages.annotated)
+            findings = annotation_findings(
+                read, manifest.stages.annotated, needs_mask=table.foreground == "given"
+            )
         checked.usable += not findings
         checked.findings += findings
 

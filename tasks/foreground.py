@@ -8,16 +8,16 @@ import numpy as np
 from pipeline.cameras import crop_resize
 from pipeline.capture_tables import CaptureTable
 from pipeline.captures.capture import Frame
-from pipeline.errors import GateError
 from pipeline.foreground import ForegroundKind, crop_box
 from pipeline.foreground_screening import ForegroundScreening, empty_among, learned_finder
 from pipeline.quality import QuarantineRow
 from pipeline.settings import ForegroundSettings
+from pipeline.spread import figure
 from pipeline.store import FrameReader, FrameWriter
 from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
-from tasks.rows import rejected_pictures, rows_of
+from tasks.rows import refuse_if_empty, rejected_pictures, rows_of
 from tasks.stage import CaptureStage, SealedTask
 
 
@@ -46,8 +46,12 @@ class Foreground(CaptureStage):
             rejected_pictures(part, self.capture) as rejected,
         ):
             numbers: list[int] = ingested.column("frame").tolist()
-            empty = empty_among(numbers, table.empty_frames)
-            screening = _screening(ingested, numbers, table, settings)
+            left_out = [QuarantineRow(**row) for row in inputs.stage_record("ingest")["quarantine"]]
+            # A gap is told under the frame after it, which need not be a chosen one.
+            lost = {row.frame for row in left_out if row.frame is not None and row.reason != "dropped-frames"}
+            chosen = sorted(lost.union(numbers))
+            empty = empty_among(chosen, table.empty_frames)
+            screening = _screening(ingested, chosen, table, settings)
             for done, row in enumerate(ingested.rows(ingested.fields)):
                 if int(row["frame"]) not in empty:
                     mask, findings = screening.see(_frame(row))
@@ -58,23 +62,25 @@ class Foreground(CaptureStage):
                     rows += rows_of(self, findings)
                 progress(done + 1, len(ingested))
             kept = writer.samples
-        if kept == 0:
-            wanted = f"capture {self.capture}: at least one frame must show the foreground"
-            first = rows[0] if rows else None
-            limit = float(settings.min_foreground_px) if first is None or first.limit is None else first.limit
-            raise GateError.none_passed(wanted, rows, unit=first.unit if first else "px", limit=limit)
-        return StageResult(samples=kept, quarantine=rows)
+        # Where no frame with anybody came through ingest, its rows say why.
+        refuse_if_empty(self.capture, kept, rows or [row for row in left_out if row.frame not in empty])
+        stats = {"empty frames": figure(len(empty), "frames")} if empty else {}
+        return StageResult(samples=kept, stats=stats, quarantine=rows)
 
 
 def _screening(
-    ingested: FrameReader, numbers: list[int], table: CaptureTable, settings: ForegroundSettings
+    ingested: FrameReader, chosen: list[int], table: CaptureTable, settings: ForegroundSettings
 ) -> ForegroundScreening:
     if table.foreground != "person":
         return ForegroundScreening(table.foreground, settings, None)
-    row_of = {number: row for row, number in enumerate(numbers)}
+    row_of = {number: row for row, number in enumerate(ingested.column("frame").tolist())}
+
+    def read(number: int) -> Frame | None:
+        return _frame(ingested.row(row_of[number], ingested.fields)) if number in row_of else None
+
     finder = learned_finder(
-        lambda number: _frame(ingested.row(row_of[number], ingested.fields)),
-        numbers,
+        read,
+        chosen,
         empty_frames=table.empty_frames,
         person=table.person,
         camera=table.camera,

@@ -158,7 +158,7 @@ def status_rows(manifest: str) -> list[dict[str, Any]]:
                 "capture": capture,
                 "state": state,
                 "samples": 0 if quarantined or not records else records[-1].get("samples", 0),
-                "quarantined": len(quarantine_rows(records)) if records else 0,
+                "quarantined": sum(row.get("drops", True) for row in quarantine_rows(records)),
                 "next": reason or (waiting[0].task.NAME if waiting else ""),
             }
         )

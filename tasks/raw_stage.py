@@ -7,6 +7,7 @@ from pipeline.capture_tables import CaptureTable
 from pipeline.captures.capture import Capture
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError, StageError
+from pipeline.foreground_screening import empty_among
 from pipeline.manifest import select_frames
 from pipeline.spread import figure
 from tasks.context import forget, raw_digest
@@ -52,7 +53,7 @@ def chosen_frames(capture: Capture, table: CaptureTable) -> list[int]:
     """Numbers of the frames that the manifest chooses, ascending; one that it lists need not be there.
 
     Raises:
-        InputError: no-frames where it chooses none.
+        InputError: no-frames where it chooses none, or none but those without anybody.
     """
     frames = select_frames(capture.frames, table.frames)
     if not frames:
@@ -60,5 +61,11 @@ def chosen_frames(capture: Capture, table: CaptureTable) -> list[int]:
             "no-frames",
             f"capture {table.id}: frames {table.frames!r} must choose some of {len(capture.frames)}, "
             "chooses none. Mend capture.frames.",
+        )
+    if not set(frames) - empty_among(frames, table.empty_frames):
+        raise InputError(
+            "no-frames",
+            f"capture {table.id}: empty_frames {table.empty_frames!r} must leave some of {len(frames)} chosen "
+            "frames, leaves none. Mend capture.empty_frames.",
         )
     return frames

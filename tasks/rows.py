@@ -53,6 +53,7 @@ def rows_of(stage: CaptureStage, findings: Iterable[Finding]) -> list[Quarantine
             value=finding.value,
             unit=finding.unit,
             limit=finding.limit,
+            drops=finding.drops,
         )
         for finding in findings
         if finding.frame is not None
@@ -73,16 +74,25 @@ def refuse(stage: CaptureStage, findings: Sequence[Finding], rows: Sequence[Quar
             )
 
 
-def refuse_if_empty(capture: str, kept: int, rows: list[QuarantineRow]) -> None:
-    """Raise InputError, under the reason of its frames, where no frame of a capture is left."""
-    if kept == 0:
-        reasons = ", ".join(sorted({row.reason for row in rows}))
-        raise InputError(
-            rows[0].reason,
-            f"capture {capture}: at least one frame must be readable, none of {len(rows)} is "
-            f"({reasons}). First: {rows[0].message}",
-            rows=rows,
-        )
+def refuse_if_empty(capture: str, kept: int, rows: Sequence[QuarantineRow]) -> None:
+    """Raise where no frame of a capture is left, under the reason of its frames.
+
+    Raises:
+        InputError: where a frame could not be read.
+        GateError: where all could, and every one was measured and found unfit.
+    """
+    if kept:
+        return
+    unreadable = [row for row in rows if row.value is None]
+    first = (unreadable or rows)[0]
+    reasons = ", ".join(sorted({row.reason for row in rows}))
+    message = (
+        f"capture {capture}: at least one frame must be usable, none of {len({row.frame for row in rows})} is "
+        f"({reasons}). First: {first.message}"
+    )
+    if unreadable:
+        raise InputError(first.reason, message, rows=rows)
+    raise GateError(first.reason, message, value=first.value, unit=first.unit, limit=first.limit, rows=rows)
 
 
 class RejectedPictures:

@@ -37,7 +37,7 @@ from tasks.stage import CaptureStage, SealedTask
 from tasks.truth import Truth
 
 QUARANTINE_FILE = "quarantine.csv"
-QUARANTINE_COLUMNS = ("capture", "frame", "stage", "reason", "value", "unit", "limit", "message")
+QUARANTINE_COLUMNS = ("capture", "frame", "stage", "reason", "value", "unit", "limit", "drops", "message")
 LICENCES = {
     "software": "bodytruth is Apache-2.0; its Blender worker is GPL-3.0-or-later and leaves no code in the data",
     "inputs": "as each raw capture's own licence says; the samples derive from them",
@@ -216,8 +216,9 @@ def _capture_entry(
     facts["K_source"] = "drawn" if table.is_scan else K_SOURCES.get(table.format, "calibration")
     stats = {name: stat for record in records.values() for name, stat in record["stats"].items()}
     samples = sum(entry["samples"] for entry in entries)
-    chosen = stats.get("frames chosen", {"value": table.count})["value"]
-    stats["usable frames"] = figure(samples / chosen if chosen else 0.0, "1")
+    chosen = stats.get("frames chosen", {"value": table.count or 0})["value"]
+    wanted = chosen - stats.get("empty frames", {"value": 0})["value"]
+    stats["usable frames"] = figure(samples / wanted if wanted else 0.0, "1")
     return {
         **facts,
         "samples": samples,

@@ -67,7 +67,7 @@ class Tang2019:
             image=image,
             depth_m=nearest_resized(_read_depth(self._depth_path(frame)), SIZE_PX),
             K=np.array([[ASSUMED_FOCAL_PX, 0, centre], [0, ASSUMED_FOCAL_PX, centre], [0, 0, 1]]),
-            world_from_cam=np.eye(4),
+            world_from_cam=None,
             mask=None,
         )
 

@@ -26,7 +26,7 @@ def rejected_frames(inputs: Inputs, index: Mapping[str, Any]) -> tuple[RejectedF
             with FrameReader(path) as reader:
                 for row in reader.rows(reader.fields):
                     frame = int(row["frame"])
-                    reason = reasons[capture, stage, frame]
+                    reason = reasons.get((capture, stage, frame), entry["rejected"])
                     shown[reason] += 1
                     if shown[reason] <= PER_REASON:
                         tile = Tile(image=row["rejected_picture"])

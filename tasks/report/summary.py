@@ -34,7 +34,7 @@ def count(data: ReportData) -> Counts:
     by_split: Counter[str] = Counter()
     for capture in data.captures:
         by_split[capture.split] += capture.samples
-    kept_out = {(row.capture, row.frame) for row in data.quarantine if row.frame is not None}
+    kept_out = {(row.capture, row.frame) for row in data.quarantine if row.frame is not None and row.drops}
     by_capture = Counter(capture for capture, _ in kept_out)
     whole = {row.capture for row in data.quarantine if row.frame is None}
     return Counts(

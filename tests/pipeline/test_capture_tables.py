@@ -85,7 +85,7 @@ def test_the_scans_for_pretraining_are_of_at_least_forty_people():
             ["capture.id must hold letters", "'grey coat'"],
         ),
         (DRAWN.replace("4", "1") + 'id = "a"\n', ["count must be at least 2 frames", "is 1"]),
-        (SCAN, ["[capture.scan] goes with format scan"]),
+        (SCAN, ["[capture.scan] must be given with format scan"]),
         (SCAN + "scan = { unit_m = 1, upp = 'y' }\n", ["scan.upp", "Did you mean 'up'?"]),
         (SCAN + "scan = { unit_m = 0 }\n", ["scan.unit_m", "greater than 0"]),
         (SCAN + 'scan = { unit_m = 1, up = "w" }\n', ["scan.up", "'w'"]),

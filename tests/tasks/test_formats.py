@@ -53,6 +53,13 @@ foreground = "given"
 split = "test"
 annotations = { kind = "coco", file = "people.json", images = "pictures" }
 
+[[capture]]
+id = "mixed-clouds"
+format = "pcd"
+path = "clouds"
+role = "moving"
+split = "train"
+
 [stages.layers]
 window_px = 15
 """
@@ -67,11 +74,16 @@ def dome(nearer_m: float = 0.0) -> np.ndarray:
     return np.where(inside > 0, ball, 1.8 - nearer_m)
 
 
-def write_cloud(path) -> None:
-    points = pixel_rays(K, *SIZE_HW) * dome()[..., None]
+def write_cloud(path, *, colour: bool = False) -> None:
+    points = pixel_rays(K, *SIZE_HW) * dome(0.01 * colour)[..., None]
     points[0, :5] = np.nan
+    if colour:
+        grey = np.uint32(0x808080).view(np.float32)  # PCL packs three bytes into a float
+        points = np.concatenate([points, np.full((*SIZE_HW, 1), grey)], axis=-1)
+    names, count = ("x y z rgb", 4) if colour else ("x y z", 3)
     head = (
-        "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\n"
+        f"# .PCD v0.7\nVERSION 0.7\nFIELDS {names}\nSIZE {' '.join('4' * count)}\nTYPE {' '.join('F' * count)}\n"
+        f"COUNT {' '.join('1' * count)}\n"
         f"WIDTH {SIZE_HW[1]}\nHEIGHT {SIZE_HW[0]}\nVIEWPOINT 0 0 0 1 0 0 0\n"
         f"POINTS {SIZE_HW[0] * SIZE_HW[1]}\nDATA binary\n"
     )
@@ -115,6 +127,9 @@ def built(forge, tmp_path_factory):
     folder = tmp_path_factory.mktemp("formats")
     (folder / "raw").mkdir()
     write_cloud(folder / "raw" / "cloud.pcd")
+    (folder / "raw" / "clouds").mkdir()
+    for number in range(2):
+        write_cloud(folder / "raw" / "clouds" / f"{number}.pcd", colour=number == 1)
     write_sequence(folder / "raw" / "sequence")
     write_people(folder / "raw" / "people")
     (folder / "mixed.toml").write_text(TABLE)
@@ -136,7 +151,7 @@ def test_what_a_capture_does_not_bring_is_no_field(built):
 
 def test_a_static_capture_without_poses_is_refused_frame_by_frame(built):
     _, ended = built
-    assert ended.code == 3 and "3 captures sealed" in ended.out
+    assert ended.code == 3 and "4 captures sealed" in ended.out
     rows = [row for row in read_index(built[0])["quarantine"] if row["capture"] == "unposed"]
     assert [(row["reason"], row["frame"]) for row in rows] == [("pose-missing", f) for f in (None, 0, 1)]
     assert 'set role = "moving"' in rows[1]["message"]
@@ -177,11 +192,17 @@ def test_people_who_are_left_out_are_rows_with_a_picture(built):
     assert "As they looked" in page and "joints, coco17" in page.lower()
 
 
+def test_a_frame_that_brings_something_else_is_left_out(built):
+    (row,) = (row for row in read_index(built[0])["quarantine"] if row["capture"] == "mixed-clouds")
+    assert (row["frame"], row["reason"], row["drops"]) == (1, "frame-differs", True)
+    assert "brings depth 128x96 px and colour 128x96 px" in row["message"]
+
+
 def test_check_says_beforehand_what_the_build_leaves_out(forge, built):
     said = forge.run("check", built[0].parents[1] / "mixed.toml")
     assert said.code == 3
     reasons = [line.split(":")[0] for line in said.out.splitlines() if ":" in line]
-    assert reasons == ["person-too-small", "crowd-annotation", "pose-missing", "pose-missing"]
+    assert reasons == ["frame-differs", "person-too-small", "crowd-annotation", "pose-missing", "pose-missing"]
     counted = {words[0]: words[1:] for line in said.out.splitlines() if len(words := line.split()) == 3}
     assert counted["people"] == ["3", "1"] and counted["unposed"] == ["2", "0"]
     assert counted["cloud"] == ["1", "1"] and counted["sequence"] == ["2", "2"]
