@@ -75,7 +75,10 @@ def _look_through(
             usable = mask is not None and not any(finding.drops for finding in of_mask)
         checked.usable += usable
         checked.findings += findings
-    checked.findings += screening.of_capture()
+    of_capture = screening.of_capture()
+    checked.findings += of_capture
+    if any(finding.frame is None and finding.drops for finding in of_capture):
+        checked.usable = 0
 
 
 def _look_at_people(

@@ -48,7 +48,7 @@ class Foreground(CaptureStage):
             numbers: list[int] = ingested.column("frame").tolist()
             left_out = [QuarantineRow(**row) for row in inputs.stage_record("ingest")["quarantine"]]
             # A gap is told under the frame after it, which need not be a chosen one.
-            lost = {row.frame for row in left_out if row.frame is not None and row.reason != "dropped-frames"}
+            lost = {row.frame for row in left_out if row.frame is not None and row.drops}
             chosen = sorted(lost.union(numbers))
             empty = empty_among(chosen, table.empty_frames)
             screening = _screening(ingested, chosen, table, settings)

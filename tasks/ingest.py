@@ -46,7 +46,7 @@ class Ingest(RawStage):
             for done, screened in enumerate(screening.frames(frames)):
                 frame = screened.frame
                 if frame is not None and not screened.dropped:
-                    sample = _sample(frame, masked=inputs.capture.foreground == "given")
+                    sample = sample_of(frame, masked=inputs.capture.foreground == "given")
                     if frame.world_from_cam is not None:
                         correction = np.abs(sample["world_from_cam"] - frame.world_from_cam).max()
                         rounding = max(rounding, float(correction))
@@ -81,7 +81,12 @@ def screening_of(capture: Capture, table: CaptureTable, settings: IngestSettings
     )
 
 
-def _sample(frame: Frame, *, masked: bool) -> dict[str, Any]:
+def sample_of(frame: Frame, *, masked: bool) -> dict[str, Any]:
+    """What is written of a frame that passed.
+
+    Args:
+        masked: whether the capture's own mask is the foreground.
+    """
     sample: dict[str, Any] = {
         "frame": np.int32(frame.frame),
         "timestamp_s": np.float64(frame.timestamp_s),

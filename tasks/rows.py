@@ -83,11 +83,12 @@ def refuse_if_empty(capture: str, kept: int, rows: Sequence[QuarantineRow]) -> N
     """
     if kept:
         return
-    unreadable = [row for row in rows if row.value is None]
-    first = (unreadable or rows)[0]
-    reasons = ", ".join(sorted({row.reason for row in rows}))
+    lost = [row for row in rows if row.drops]
+    unreadable = [row for row in lost if row.value is None]
+    first = (unreadable or lost)[0]
+    reasons = ", ".join(sorted({row.reason for row in lost}))
     message = (
-        f"capture {capture}: at least one frame must be usable, none of {len({row.frame for row in rows})} is "
+        f"capture {capture}: at least one frame must be usable, none of {len({row.frame for row in lost})} is "
         f"({reasons}). First: {first.message}"
     )
     if unreadable:

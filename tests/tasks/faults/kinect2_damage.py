@@ -1,45 +1,21 @@
-"""Faults, each written into a sound capture in the layout of pipeline/captures/kinect2.py, and their rows."""
+"""Damage to captures in the layout of pipeline/captures/kinect2.py."""
 
 import csv
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from fault import Write
 
+from pipeline.cameras import invert_rigid
 from pipeline.captures.kinect2 import COLUMNS
 
 STREAMS = {"depth": "png", "color": "jpg", "mask": "png", "pose": "txt"}
 Change = Callable[[np.ndarray], np.ndarray]
-Write = Callable[[Path, int], None]  # the capture's folder and the frame
 Times = dict[int, list[float]]  # frame to depth_s and color_s, NaN where colour was dropped
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A way for a capture to be wrong, and what must be said of it.
-
-    Attributes:
-        write: changes the files of a capture, in its folder, about one of its frames; the frames before and
-            after it must be there.
-        stage: that finds it.
-        shift: from the frame that was changed to the one that is named; None where the capture is.
-        keeps: whether all frames that can still be read are kept.
-    """
-
-    name: str
-    reason: str
-    write: Write
-    stage: str = "ingest"
-    shift: int | None = 0
-    keeps: bool = False
-
-    def expected(self, frame: int) -> tuple[str, int | None, str]:
-        """Reason, frame and stage of the row that this fault of one frame must leave."""
-        return self.reason, None if self.shift is None else frame + self.shift, self.stage
 
 
 def file_of(folder: Path, stream: str, frame: int) -> Path:
@@ -56,7 +32,7 @@ def drop(folder: Path, frame: int) -> None:
 
 
 def drop_many(folder: Path, frame: int) -> None:
-    """Every fifth frame but for those at both ends, and this one: a sixth of all."""
+    """Every fifth frame but for those at both ends, and this one."""
     for number in sorted({*_frames(folder)[4:-1:5], frame}):
         drop(folder, number)
 
@@ -65,6 +41,20 @@ def drop_color(folder: Path, frame: int) -> None:
     file_of(folder, "color", frame).unlink()
 
     _with_times(folder, lambda times: times[frame].__setitem__(1, np.nan))
+
+
+def exchange(*streams: str) -> Write:
+    """The files of this frame and of the one before change places."""
+
+    def exchange_files(folder: Path, frame: int) -> None:
+        for stream in streams:
+            before, after = (file_of(folder, stream, number) for number in (frame - 1, frame))
+            aside = before.with_suffix(".aside")
+            before.rename(aside)
+            after.rename(before)
+            aside.rename(after)
+
+    return exchange_files
 
 
 # clocks
@@ -88,7 +78,22 @@ def skew(times: Times, frame: int) -> None:
 def offset_clocks(times: Times, frame: int) -> None:
     """Colour is late throughout, by less than any single frame is left out for."""
     for stamps in times.values():
-        stamps[1] = stamps[0] + 0.0185
+        stamps[1] = stamps[0] + 0.019
+
+
+def cut_times(folder: Path, frame: int) -> None:
+    path = folder / "timestamps.csv"
+    path.write_text(path.read_text(encoding="utf-8").partition(f"\n{frame},")[0][:-12], encoding="utf-8")
+
+
+def untimed(folder: Path, frame: int) -> None:
+    _with_times(folder, lambda times: times.pop(frame))
+
+
+def time_twice(folder: Path, frame: int) -> None:
+    path = folder / "timestamps.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + text.splitlines()[frame + 1] + "\n", encoding="utf-8")
 
 
 # calibration
@@ -102,6 +107,11 @@ def stretch_extrinsics(content: dict) -> None:
 def extrinsics_in_millimetres(content: dict) -> None:
     for row in content["color_from_depth"][:3]:
         row[3] *= 1000
+
+
+def turn_extrinsics(content: dict) -> None:
+    """The inverse: rigid, and wrong."""
+    content["color_from_depth"] = invert_rigid(np.array(content["color_from_depth"])).tolist()
 
 
 def other_intrinsics(content: dict) -> None:
@@ -153,7 +163,7 @@ def cut_person(folder: Path, frame: int) -> None:
     """Depth and mask move down until the person's middle leaves the colour camera's view."""
     mask = cv2.imread(str(file_of(folder, "mask", frame)), cv2.IMREAD_UNCHANGED)
     rows = np.flatnonzero(mask.any(axis=1))
-    down_px = len(mask) - 40 - int(rows.mean())
+    down_px = 9 * len(mask) // 10 - int(rows.mean())
 
     def lower(image: np.ndarray) -> np.ndarray:
         moved = np.zeros_like(image)
@@ -180,10 +190,6 @@ def changed(stream: str, change: Change) -> Write:
     return lambda folder, frame: _change(folder, stream, frame, change)
 
 
-def without(name: str) -> Write:
-    return lambda folder, frame: (folder / name.format(frame)).unlink()
-
-
 def repeated(*streams: str) -> Write:
     def repeat(folder: Path, frame: int) -> None:
         for stream in streams:
@@ -192,13 +198,12 @@ def repeated(*streams: str) -> Write:
     return repeat
 
 
-def truncated(stream: str) -> Write:
-    def truncate(folder: Path, frame: int) -> None:
-        path = file_of(folder, stream, frame)
-        data = path.read_bytes()
-        path.write_bytes(data[: len(data) // 2])
+def every_frame(write: Write) -> Write:
+    def write_all(folder: Path, frame: int) -> None:
+        for number in _frames(folder):
+            write(folder, number)
 
-    return truncate
+    return write_all
 
 
 def retimed(change: Callable[[Times, int], None]) -> Write:
@@ -215,6 +220,14 @@ def recalibrated(change: Callable[[dict], None]) -> Write:
     return write
 
 
+def corner(raw_mm: np.ndarray) -> np.ndarray:
+    """A tenth of both sides is left, a hundredth of the pixels."""
+    height, width = raw_mm.shape
+    left = np.zeros_like(raw_mm)
+    left[: height // 10, : width // 10] = raw_mm[: height // 10, : width // 10]
+    return left
+
+
 def quarter_steps(raw_mm: np.ndarray) -> np.ndarray:
     """Whole millimetres where steps of 0.25 mm are read."""
     return raw_mm // 4
@@ -223,6 +236,11 @@ def quarter_steps(raw_mm: np.ndarray) -> np.ndarray:
 def five_steps(raw_mm: np.ndarray) -> np.ndarray:
     """TUM's steps of 0.2 mm where whole millimetres are read."""
     return np.minimum(raw_mm, 65535 // 5) * 5
+
+
+def shorter(raw_mm: np.ndarray) -> np.ndarray:
+    """A tenth too near."""
+    return np.rint(0.9 * raw_mm).astype(np.uint16)
 
 
 def darker(bgr: np.ndarray) -> np.ndarray:
@@ -236,42 +254,6 @@ def quarter(image: np.ndarray) -> np.ndarray:
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 90, 1.0)
     border = cv2.BORDER_REFLECT if image.ndim == 3 else cv2.BORDER_CONSTANT
     return cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_NEAREST, borderMode=border)
-
-
-FAULTS = (
-    Fault("a frame was dropped", "dropped-frames", drop, shift=1, keeps=True),
-    Fault("many frames were dropped", "dropped-frames", drop_many, shift=None),
-    Fault("depth was dropped", "depth-missing", without("depth/{:06d}.png")),
-    Fault("colour was dropped", "color-missing", drop_color),
-    Fault("a frame was written twice", "repeated-frame", repeated("depth", "color", "mask")),
-    Fault("depth stands still", "frozen-depth", repeated("depth")),
-    Fault("colour stands still", "frozen-color", repeated("color")),
-    Fault("two frames changed places", "clock-reset", retimed(swap)),
-    Fault("the clock was set back", "clock-reset", retimed(reset_clock)),
-    Fault("colour is late", "clock-skew", retimed(skew)),
-    Fault("colour's clock is late throughout", "clock-offset", retimed(offset_clocks), shift=None),
-    Fault("the times are missing", "timestamps-missing", without("timestamps.csv"), shift=None),
-    Fault("depth is all zero", "empty-depth", changed("depth", np.zeros_like)),
-    Fault("the depth file is cut off", "unreadable-depth", truncated("depth")),
-    Fault("the colour file is cut off", "unreadable-color", truncated("color")),
-    Fault("depth is in the other byte order", "depth-byte-order", changed("depth", np.ndarray.byteswap)),
-    Fault("depth was written as a picture", "depth-type", changed("depth", lambda raw: (raw >> 4).astype(np.uint8))),
-    Fault("the calibration is missing", "calibration-missing", without("calibration.json"), shift=None),
-    Fault("the extrinsics stretch", "calibration-malformed", recalibrated(stretch_extrinsics), shift=None),
-    Fault("the extrinsics are in mm", "calibration-malformed", recalibrated(extrinsics_in_millimetres), shift=None),
-    Fault("the intrinsics are another's", "intrinsics-mismatch", recalibrated(other_intrinsics), shift=None),
-    Fault("a pose stretches", "pose-not-rigid", stretch_pose),
-    Fault("the exposure jumps", "exposure-jump", changed("color", darker)),
-    Fault("colour is burnt out", "saturated", burn_out),
-    Fault("colour is black", "too-dark", changed("color", lambda bgr: bgr // 100)),
-    Fault("colour is turned by a quarter", "color-size", changed("color", np.rot90)),
-    Fault("the colour file says it is turned", "color-rotated", tag_color),
-    Fault("the camera was turned by a quarter", "person-sideways", turn_camera, stage="foreground"),
-    Fault("depth is a quarter of what it was", "person-height", changed("depth", quarter_steps), stage="foreground"),
-    Fault("depth is five times what it was", "depth-unit", changed("depth", five_steps)),
-    Fault("the person is cut off", "person-cut", cut_person, stage="foreground"),
-    Fault("hardly anything of the person is left", "too-little-foreground", hide_person, stage="foreground"),
-)  # fmt: skip
 
 
 def _frames(folder: Path) -> list[int]:

@@ -12,13 +12,14 @@ import numpy as np
 
 from pipeline.cameras import invert_rigid
 from pipeline.captures.distortion import LensCamera, distorted_rays
+from pipeline.captures.kinect2 import REDUCTION
 from pipeline.captures.kinect2_calibration import Kinect2Calibration
-from pipeline.simulation.kinect import virtual_kinect
+from pipeline.simulation.kinect import COLOR_CAMERA, DEPTH_CAMERA, virtual_kinect
 from pipeline.simulation.kinect_writer import TRUTH_FOLDER, KinectFrame, write_kinect2_capture
 from pipeline.simulation.truth_writer import TrueFrame
 
 COUNT = 12
-PART = 4  # of the sensor's size
+PART = 3  # of the sensor's size
 PERIOD_S, COLOR_LATE_S = 1 / 30, 0.004
 WALL_M, NOISE_MM, GRAIN = 3.2, 2.0, 4.0
 # Centres and half axes in metres, in the depth camera's frame (y down): head, trunk, two arms, two legs.
@@ -32,7 +33,12 @@ BODY = np.array(
         [[0.10, 0.43, 2.2], [0.09, 0.47, 0.10]],
     ]
 )
+TALL_M = float((BODY[:, 0, 1] + BODY[:, 1, 1]).max() - (BODY[:, 0, 1] - BODY[:, 1, 1]).min())
 SKIN_RGB, WALL_RGB = np.array([150.0, 110.0, 90.0]), np.array([110.0, 120.0, 130.0])
+
+
+# Of the view that frames are read into, on a surface that both cameras see alike.
+VIEW_PX_PER_DEPTH_PX = COLOR_CAMERA.fx_px * REDUCTION[0] / REDUCTION[1] / DEPTH_CAMERA.fx_px
 
 
 def smaller(camera: LensCamera) -> LensCamera:
@@ -66,7 +72,7 @@ def seen_from(camera: LensCamera, origin_m: np.ndarray, turn: np.ndarray) -> tup
     return np.minimum(person_m, WALL_M), np.isfinite(person_m)
 
 
-def recorded_frames(device: Kinect2Calibration, count: int) -> Iterator[KinectFrame]:
+def recorded_frames(device: Kinect2Calibration, count: int, empty: int) -> Iterator[KinectFrame]:
     rng = np.random.default_rng(5)
     depth_from_color = invert_rigid(device.color_from_depth)
     depth_m, mask = seen_from(device.depth, np.zeros(3), np.eye(3))
@@ -83,25 +89,31 @@ def recorded_frames(device: Kinect2Calibration, count: int) -> Iterator[KinectFr
         betas=np.zeros(10),
         transl_m=np.zeros(3),
     )
+    grain = rng.normal(0, GRAIN, rgb.shape)
     for frame in range(count):
-        depth_mm = 1000 * depth_m + rng.normal(0, NOISE_MM, depth_m.shape)
+        seen_m = np.full_like(depth_m, WALL_M) if frame < empty else depth_m
+        depth_mm = 1000 * seen_m + rng.normal(0, NOISE_MM, depth_m.shape)
         yield KinectFrame(
             frame=frame,
             depth_s=3.0 + PERIOD_S * frame,
             color_s=3.0 + PERIOD_S * frame + COLOR_LATE_S,
             depth_raw_mm=np.rint(depth_mm).astype(np.uint16),
-            image=np.clip(rgb + rng.normal(0, GRAIN, rgb.shape), 0, 255).astype(np.uint8),
+            image=np.clip(rgb + np.roll(grain, 7 * frame, axis=1), 0, 255).astype(np.uint8),
             mask=mask,
             true=true,
         )
 
 
-def write_sound_capture(folder: Path, count: int = COUNT) -> Path:
-    """Write the capture as the simulator does, without its truth."""
+def write_sound_capture(folder: Path, count: int = COUNT, *, empty: int = 0) -> Path:
+    """Write the capture as the simulator does, without its truth.
+
+    Args:
+        empty: depth of so many frames at the start shows the wall alone.
+    """
     device = small_kinect()
     write_kinect2_capture(
         folder,
-        recorded_frames(device, count),
+        recorded_frames(device, count, empty),
         device,
         faces=np.array([[0, 1, 2]], np.int32),
         vertex_rgb=np.zeros((3, 3), np.uint8),
