@@ -64,6 +64,7 @@ class AzureKinectRecording:
     Attributes:
         color: None where the recording has no colour track.
         color_to_depth_s: how long after its colour a depth image is taken.
+        is_cut_off: whether the file ends inside an element.
     """
 
     path: Path
@@ -71,10 +72,12 @@ class AzureKinectRecording:
     depth: Stream
     color: Stream | None
     color_to_depth_s: float
+    is_cut_off: bool
 
     @property
     def frames(self) -> list[int]:
-        return list(range(len(self.depth.times_s)))
+        # What a cut-off file has lost is one frame more, which no one can read: it leaves a row.
+        return list(range(len(self.depth.times_s) + self.is_cut_off))
 
     def files(self, frames: list[int]) -> list[Path]:
         return [self.path]
@@ -93,6 +96,12 @@ class AzureKinectRecording:
         )
 
     def read(self, frame: int) -> Frame:
+        if self.is_cut_off and frame == len(self.depth.times_s):
+            raise InputError(
+                "recording-malformed",
+                f"{self.path}: the recording must be whole, is cut off after depth image {frame - 1}; whatever "
+                "followed is lost. Copy it again from the source, or leave this frame out.",
+            )
         if not 0 <= frame < len(self.depth.times_s):
             raise InputError(
                 "depth-missing",
@@ -209,6 +218,7 @@ def open_azure_kinect(path: Path) -> AzureKinectRecording:
         )
     return AzureKinectRecording(
         path=path,
+        is_cut_off=content.is_cut_off,
         calibration=read_azure_calibration(
             _calibration_bytes(path, content),
             where=f"{path}, {CALIBRATION_NAME}",

@@ -4,7 +4,6 @@ RFC 8794 (EBML: an element is an id, the length of its data, its data) and RFC 9
 clusters and block groups are walked through in place, whether their length is known or not.
 """
 
-import logging
 import struct
 from array import array
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
-log = logging.getLogger(__name__)
 
 Int64 = NDArray[np.int64]
 
@@ -114,7 +112,7 @@ class _Scan:
 
 
 def read_matroska(path: Path) -> Matroska:
-    """Walk over a file's elements. Of a file that is cut off, what lies before the cut is given, and said.
+    """Walk over a file's elements. Of a file that is cut off, what lies before the cut is given.
 
     Raises:
         InputError: capture-missing, or recording-malformed for anything but whole elements up to the file's
@@ -130,8 +128,6 @@ def read_matroska(path: Path) -> Matroska:
             "capture-missing",
             f"{path}: the capture must be a readable file, is not ({error.strerror}). Correct its path.",
         ) from None
-    if is_cut_off:
-        log.warning("%s: cut off after %d bytes: what followed is lost", path, scan.file_bytes)
     return Matroska(
         tracks=tuple(scan.tracks),
         attachments=scan.attachments,
@@ -144,6 +140,7 @@ def read_matroska(path: Path) -> Matroska:
 def _walk(scan: _Scan) -> bool:
     """Read the elements in their order; returns whether the file's end cuts one off."""
     at, cluster_end, base = 0, 0, None
+    promised = 0  # how far the file must reach, as far as its largest elements say
     if scan.bytes(0, 4) != EBML.to_bytes(4, "big"):
         raise scan.malformed(0, "it starts with no EBML header")
     while at < scan.file_bytes:
@@ -153,6 +150,7 @@ def _walk(scan: _Scan) -> bool:
         if at >= cluster_end:
             base = None
         if element.id in (SEGMENT, CLUSTER, BLOCK_GROUP):
+            promised = max(promised, element.start + (element.size or 0))
             if element.id == CLUSTER:
                 base = None
                 cluster_end = scan.file_bytes if element.size is None else element.start + element.size
@@ -171,7 +169,7 @@ def _walk(scan: _Scan) -> bool:
             base = _number(scan, element)
         _read_header(scan, element)
         at = end
-    return False
+    return promised > scan.file_bytes
 
 
 def _read_header(scan: _Scan, element: _Element) -> None:

@@ -266,7 +266,10 @@ def test_a_cut_off_recording_gives_its_whole_frames_and_a_row(write) -> None:
     ):
         path.write_bytes(data[:cut])
         capture = open_azure_kinect(path)
-        assert capture.frames == [0, 1, 2]
+        assert capture.frames == [0, 1, 2, 3]
+        with pytest.raises(InputError, match="cut off after depth image 2") as lost:
+            capture.read(3)
+        assert lost.value.reason == "recording-malformed"
         assert capture.read(1).depth_m.any()
         if reason is None:
             assert capture.read(2).depth_m.any()
@@ -275,7 +278,7 @@ def test_a_cut_off_recording_gives_its_whole_frames_and_a_row(write) -> None:
             capture.read(2)
         assert error.value.reason == reason
     path.write_bytes(data[: color_start + 100])
-    assert open_azure_kinect(path).frames == [0, 1]
+    assert open_azure_kinect(path).frames == [0, 1, 2]
 
 
 def test_a_cut_off_colour_image_gives_a_row(write) -> None:

@@ -131,6 +131,21 @@ def test_a_mask_moves_with_the_surface_that_it_marks() -> None:
     np.testing.assert_array_equal(out.mask(np.ones_like(on_sphere)), out.depth_m > 0)
 
 
+@pytest.mark.parametrize("zoom", [0.4, 1.0, 2.5, 6.0])  # of the target: cells from less than a pixel to eight
+def test_depth_is_the_same_whether_a_mask_moves_with_it_or_not(zoom) -> None:
+    rng = np.random.default_rng(0)
+    rays, origin = distorted_rays(CAMERA), np.zeros(3)
+    depth_m = np.minimum(sphere_depth(rays, origin), wall_depth(rays, origin)) + rng.normal(
+        0, 0.003, rays.shape[:2]
+    )
+    depth_m[rng.uniform(size=depth_m.shape) < 0.01] = 0
+    zoomed = K * [[zoom, 1, 1], [1, zoom, 1], [1, 1, 1]]
+    way = registration(CAMERA, TARGET_FROM_DEPTH, zoomed, **SIZE)
+    both, alone = (way.register(depth_m.astype(np.float32), with_source=asked) for asked in (True, False))
+    assert np.count_nonzero(both.depth_m) > 0.1 * both.depth_m.size
+    np.testing.assert_array_equal(alone.depth_m, both.depth_m)
+
+
 def test_an_invalid_pixel_empties_its_own_surroundings_and_no_more() -> None:
     depth_m = plane_depth(np.array([0.0, 0, 1]), 2.0, distorted_rays(CAMERA), np.zeros(3)).astype(np.float32)
     whole = registration(CAMERA, TARGET_FROM_DEPTH, K, **SIZE).register(depth_m)
