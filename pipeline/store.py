@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.chunk_encoding import Lz4Encoder, lz4_encoder
 from pipeline.chunks import Chunks, chunks_of
 from pipeline.errors import DamagedError, StageError
 from pipeline.fields import FIELDS, check_fields
@@ -50,6 +51,8 @@ class FrameWriter:
         self._file.attrs["schema"] = SCHEMA
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of one sample
+        self._encoders: dict[str, Lz4Encoder | None] = {}
         self.samples = 0
 
     def append(self, sample: Mapping[str, Any]) -> None:
@@ -64,20 +67,19 @@ class FrameWriter:
                 self._create(name, array)
             if self._row_checksums:
                 self._file[ROW_CHECKSUMS].attrs["columns"] = ",".join(list(arrays)[:-1])
-        elif set(arrays) != set(self._file):
+        elif set(arrays) != set(self._shapes):
             raise ValueError(
-                f"{self._path}: samples must hold {sorted(self._file)}, one holds {sorted(arrays)}"
+                f"{self._path}: samples must hold {sorted(self._shapes)}, one holds {sorted(arrays)}"
             )
         for name, array in arrays.items():  # all are checked before the first is written
-            shape = self._file[name].shape[1:]
+            shape = self._shapes[name]
             if shape != array.shape[1:]:
                 raise ValueError(
                     f"{self._path}: {name} must be {shape} in every sample, is {array.shape[1:]}"
                 )
         try:
             for name, array in arrays.items():
-                self._file[name].resize(self.samples + 1, axis=0)
-                self._file[name][self.samples] = array[0]
+                self._write(name, array)
         finally:
             self._disk.check()  # what HDF5 says of bytes that were never written is no help
         self.samples += 1
@@ -115,6 +117,17 @@ class FrameWriter:
                 self._file.close()
                 self._disk.close()
 
+    def _write(self, name: str, array: NDArray[Any]) -> None:
+        # h5py's own look-up and resize take longer than the bytes of a small field.
+        dataset = h5py.h5d.open(self._file.id, name.encode())
+        dataset.set_extent((self.samples + 1, *array.shape[1:]))
+        encoder = self._encoders[name]
+        chunk = None if encoder is None else encoder.chunk(array)
+        if chunk is None:
+            h5py.Dataset(dataset)[self.samples] = array[0]
+        else:
+            dataset.write_direct_chunk((self.samples, *(0 for _ in array.shape[1:])), chunk)
+
     def _create(self, name: str, array: NDArray[Any]) -> None:
         field = FIELDS[name]
         dtype = h5py.string_dtype() if field.dtype == "str" else array.dtype
@@ -130,6 +143,8 @@ class FrameWriter:
         for key, text in (("unit", field.unit), ("frame", field.frame), ("invalid", field.invalid)):
             dataset.attrs[key] = text
         dataset.attrs["doc"] = field.doc
+        self._shapes[name] = array.shape[1:]
+        self._encoders[name] = lz4_encoder() if large and self._filter == "lz4" else None
 
 
 def row_crc32(name: str, value: Any) -> int:

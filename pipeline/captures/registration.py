@@ -76,7 +76,8 @@ class Registration:
         source = np.full((self.height, self.width) if with_source else (0, 0), -1, dtype=np.int32)
         K = self.K
         camera = (float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]))
-        rasterise(depth_m, self.rays, self.t_target, camera, self.join_share, seen_m, source)
+        asked = source if with_source else None
+        rasterise(depth_m, self.rays, self.t_target, camera, self.join_share, seen_m, asked)
         invert(seen_m)
         return Registered(depth_m=seen_m, source=source)
 

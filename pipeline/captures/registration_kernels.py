@@ -43,7 +43,7 @@ def _fill(corners: Any, sources: Any, inverse_m: Any, source: Any) -> None:
                 w = np.float32(w0 + scale * (e1 * (w1 - w0) + e2 * (w2 - w0)))
                 if w > inverse_m[v, u]:
                     inverse_m[v, u] = w
-                    if source.size > 0:
+                    if source is not None:
                         nearest = sources[0] if e0 >= e1 else sources[1]
                         source[v, u] = nearest if max(e0, e1) >= e2 else sources[2]
 
@@ -56,11 +56,20 @@ def _span(v: Any, ends: Any, nearest: Any, inverse_m: Any, source: Any) -> None:
     last_u = min(math.floor(u1 + INSIDE_PX), inverse_m.shape[1] - 1)
     slope = (w1 - w0) / (u1 - u0)
     middle = 0.5 * (u0 + u1)
-    for u in range(first_u, last_u + 1):
-        w = np.float32(w0 + slope * (u - u0))
-        if w > inverse_m[v, u]:
-            inverse_m[v, u] = w
-            if source.size > 0:
+    if source is None:
+        if first_u <= last_u:
+            for u in (first_u, last_u):  # mostly all there is, and a loop over so few would be guessed wrong
+                w, known = np.float32(w0 + slope * (u - u0)), inverse_m[v, u]
+                inverse_m[v, u] = w if w > known else known
+            for u in range(first_u + 1, last_u):
+                w = np.float32(w0 + slope * (u - u0))
+                if w > inverse_m[v, u]:
+                    inverse_m[v, u] = w
+    else:
+        for u in range(first_u, last_u + 1):
+            w = np.float32(w0 + slope * (u - u0))
+            if w > inverse_m[v, u]:
+                inverse_m[v, u] = w
                 source[v, u] = nearest[0] if u <= middle else nearest[1]
 
 
@@ -172,7 +181,7 @@ def _draw_row(pair: Any, rows: Any, share: Any, origin: Any, inverse_m: Any, sou
 @njit(nogil=True, cache=True, error_model="numpy")
 def rasterise(
     depth_m: Any, rays: Float64, t_target: Float64, camera: tuple[float, float, float, float], share: float,
-    inverse_m: NDArray[np.float32], source: NDArray[np.int32],
+    inverse_m: NDArray[np.float32], source: NDArray[np.int32] | None,
 ) -> None:  # fmt: skip
     """Draw the cells between neighbouring depth pixels into the target camera.
 
@@ -184,7 +193,7 @@ def rasterise(
         share: depths join when they differ by less than this share of the nearer; over a diagonal sqrt(2)
             times as much.
         inverse_m: (h w), 1/z of the nearest surface in 1/m, 0 at first; written.
-        source: (h w), depth pixel (flat index) nearest on the surface; written where anything is seen. Empty where
+        source: (h w), depth pixel (flat index) nearest on the surface; written where anything is seen. None where
             nobody asks.
     """
     height, width = depth_m.shape
