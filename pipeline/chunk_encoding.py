@@ -4,16 +4,14 @@ HDF5 keeps every other thread of the interpreter waiting while it encodes; here 
 format.
 """
 
-import ctypes
-import os
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.chunks import HEADER
+from pipeline.lz4_library import COPYING, SIZING, lz4_function
 
 MAX_BYTES = 1 << 30  # the filter's block; it cuts what is larger into several
 Encode = Callable[[int, int, int, int], int]
@@ -50,20 +48,5 @@ class Lz4Encoder:
 
 def lz4_encoder() -> Lz4Encoder | None:
     """An encoder by the very library that HDF5 encodes with; None where it is not to be had."""
-    functions = _lz4_functions()
-    return None if functions is None else Lz4Encoder(*functions)
-
-
-@cache
-def _lz4_functions() -> tuple[Encode, Bound] | None:
-    try:
-        import hdf5plugin
-
-        library = ctypes.CDLL(os.path.join(hdf5plugin.PLUGINS_PATH, "libh5lz4.so"))
-        encode, bound = library.LZ4_compress_default, library.LZ4_compressBound
-    except (ImportError, OSError, AttributeError):
-        return None
-    encode.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
-    bound.argtypes = [ctypes.c_int]
-    encode.restype = bound.restype = ctypes.c_int
-    return encode, bound
+    encode, bound = lz4_function("LZ4_compress_default", COPYING), lz4_function("LZ4_compressBound", SIZING)
+    return None if encode is None or bound is None else Lz4Encoder(encode, bound)

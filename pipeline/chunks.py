@@ -13,12 +13,13 @@ import os
 import struct
 import threading
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.lz4_library import COPYING, lz4_function
 
 LZ4 = 32004
 HEADER = struct.Struct(">QII")  # with the first block's size
@@ -72,7 +73,7 @@ def chunks_of(dataset: h5py.Dataset, file_number: int) -> Chunks | None:
     filters = [pipeline.get_filter(number)[0] for number in range(pipeline.get_nfilters())]
     if not regular or not dataset.dtype.isnative or filters not in ([], [LZ4]):
         return None
-    decode = _lz4_decoder() if filters else None
+    decode = lz4_function("LZ4_decompress_safe", COPYING) if filters else None
     if filters and decode is None:
         return None
     return Chunks(dataset, file_number, decode)
@@ -86,18 +87,3 @@ def _scratch(size: int) -> tuple[memoryview, int]:
         _of_thread.view = memoryview(_of_thread.room).cast("B")
         _of_thread.address = ctypes.addressof(_of_thread.room)
     return _of_thread.view[:size], _of_thread.address
-
-
-@cache
-def _lz4_decoder() -> Decode | None:
-    """LZ4_decompress_safe of the very library that HDF5 decodes with; None where it is not to be had."""
-    try:
-        import hdf5plugin
-
-        library = ctypes.CDLL(os.path.join(hdf5plugin.PLUGINS_PATH, "libh5lz4.so"))
-        decode = library.LZ4_decompress_safe
-    except (ImportError, OSError, AttributeError):
-        return None
-    decode.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
-    decode.restype = ctypes.c_int
-    return decode

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 
-
 Int64 = NDArray[np.int64]
 
 EBML, SEGMENT, CLUSTER, BLOCK_GROUP = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0

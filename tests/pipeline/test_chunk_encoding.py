@@ -5,9 +5,10 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-import pipeline.chunk_encoding
+import pipeline.lz4_library
 import pipeline.store
 from pipeline.chunk_encoding import lz4_encoder
+from pipeline.lz4_library import lz4_function
 from pipeline.store import FrameReader, FrameWriter
 
 SIZE = 70
@@ -66,9 +67,9 @@ def test_a_file_is_the_same_whoever_encodes(tmp_path, monkeypatch):
 
 
 def test_a_writer_without_the_library_is_no_other(monkeypatch):
-    monkeypatch.setattr(pipeline.chunk_encoding.ctypes, "CDLL", lambda _: object())
-    pipeline.chunk_encoding._lz4_functions.cache_clear()
+    monkeypatch.setattr(pipeline.lz4_library.ctypes, "CDLL", lambda _: object())
+    lz4_function.cache_clear()
     assert lz4_encoder() is None
     monkeypatch.undo()
-    pipeline.chunk_encoding._lz4_functions.cache_clear()
+    lz4_function.cache_clear()
     assert lz4_encoder() is not None

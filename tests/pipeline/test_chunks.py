@@ -142,7 +142,7 @@ def test_threads_may_share_a_reader(tmp_path):
 
 
 def test_without_the_decoder_hdf5_reads_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline.chunks, "_lz4_decoder", lambda: None)
+    monkeypatch.setattr(pipeline.chunks, "lz4_function", lambda name, arguments: None)
     with FrameReader(frames(tmp_path / "a.h5")) as reader:
         for row in range(COUNT):
             sample = reader.row(row, ["image", "normal", "frame"])
