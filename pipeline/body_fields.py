@@ -43,6 +43,29 @@ def _annotated_joints(name: str, count: int) -> dict[str, Field]:
     }
 
 
+def _occupancy(name: str, shape: str) -> dict[str, Field]:
+    """Rows of one volume."""
+    return {
+        name: Field(
+            shape=shape,
+            dtype="uint8",
+            unit="1",
+            frame="vox",
+            doc="inside the body, X Y Z, one bit a voxel along Z, highest bit first",
+        ),
+        f"{name}_world_from_vox": Field(
+            shape="4 4",
+            dtype="float64",
+            unit="m",
+            frame="world",
+            doc="from voxel centres (i, j, k, 1) to the world; divide by w where the grid is a frustum",
+        ),
+        f"{name}_share_cut": Field(
+            shape="", dtype="float32", unit="1", doc="share of the body's voxels that lie outside of the grid"
+        ),
+    }
+
+
 BODY_FIELDS: dict[str, Field] = {
     "part14": Field(
         shape="H W",
@@ -99,6 +122,49 @@ BODY_FIELDS: dict[str, Field] = {
         unit="m",
         frame="world",
         doc="added to the posed body; the world is the body frame then, +Y up",
+    ),
+    "body_depth_m": Field(
+        shape="H W",
+        dtype="float32",
+        unit="m",
+        frame="cam",
+        invalid="0",
+        doc="z of the body's own surface, without clothes: the base depth of Tan 2020",
+    ),
+    # volumes
+    **{
+        row: field
+        for name, shape in (("occupancy_128", "128 128 16"), ("occupancy_128x256x96", "128 256 12"))
+        for row, field in _occupancy(name, shape).items()
+    },
+    "occupancy_scale": Field(
+        shape="",
+        dtype="float32",
+        unit="1",
+        doc="factor by which the volumes were enlarged about the crop's middle",
+    ),
+    # motion to R other frames of the clip, from this camera's frame to theirs
+    "motion_reference_frame": Field(
+        shape="R", dtype="int32", unit="1", invalid="-1", doc="the other frame's own number"
+    ),
+    "motion_rotvec_rad": Field(
+        shape="R H W 3",
+        dtype="float32",
+        unit="rad",
+        frame="cam",
+        invalid="0",
+        doc="axis-angle of R in p_reference = R p + t for the body's surface at the pixel",
+    ),
+    "motion_t_m": Field(
+        shape="R H W 3", dtype="float32", unit="m", frame="cam", invalid="0", doc="t, likewise"
+    ),
+    "motion_valid": Field(
+        shape="R H W",
+        dtype="bool",
+        unit="1",
+        frame="px",
+        invalid="False",
+        doc="True where both frames see the surface and |t| exceeds min_pixel_baseline_m",
     ),
     # annotated on pictures
     "person_mask": Field(

@@ -64,6 +64,9 @@ class _Keys(Table):
     empty_frames: str | None = Field(
         None, description="frames of the room without anybody, as a slice; they become no samples"
     )
+    targets: tuple[Literal["body", "voxels", "motion"], ...] = Field(
+        (), description="what else is made, where the body is known: parameters and labels, volumes, motion"
+    )
     split: Literal["train", "val", "test"]
     files: RgbdFiles | None = Field(None, description="rgbd-folder: where each stream lies")
     topics: BagTopics | None = Field(None, description="rosbag: the topic of each stream")
@@ -185,6 +188,18 @@ class CapturesTable(_Keys):
             raise ValueError(f"count must be at least 2 frames of a filmed person, is {self.count}")
         if self.count is not None and self.count % self.simulated.cameras:
             raise ValueError(f"count must be a multiple of simulation.cameras, {self.count} is not")
+        return self
+
+    @model_validator(mode="after")
+    def _has_targets_of_its_kind(self) -> Self:
+        if self.targets and self.format != "simulated":
+            raise ValueError('targets need a body that is known: format "simulated"')
+        if "motion" in self.targets and self.role != "moving":
+            raise ValueError(f'targets "motion" goes with role "moving", role is "{self.role}"')
+        if self.is_scan and set(self.targets) - {"voxels"}:
+            raise ValueError(
+                'of a scan, targets may hold "voxels" alone: its body and labels are there already'
+            )
         return self
 
     def _without_frames(self) -> Self:

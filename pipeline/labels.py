@@ -40,14 +40,17 @@ def body_places(
     Returns:
         The body model's face (...), -1 where nothing is seen, and the weights (..., 2) of its second and third
         vertex, 0 there.
+
+    Raises:
+        ValueError: if a shape does not fit, or face_index names a face that the surface does not have.
     """
-    seen = face_index >= 0
-    u, v = np.moveaxis(np.asarray(bary[seen], dtype=np.float64), -1, 0)
-    weights = np.stack([1.0 - u - v, u, v], axis=-1)
-    below = np.zeros((*face_index.shape, 2))
-    below[seen] = np.einsum("nc,ncb->nb", weights, body_bary[face_index[seen]])[:, 1:]
+    from pipeline.labels_kernels import carry_places
+
+    places = _flat_places(face_index, bary, min(len(body_face), len(body_bary)))
     face = np.full(face_index.shape, -1, dtype=np.int32)
-    face[seen] = body_face[face_index[seen]]
+    below = np.zeros((*face_index.shape, 2))
+    tables = np.ascontiguousarray(body_face, dtype=np.int32), np.ascontiguousarray(body_bary)
+    carry_places(*places, *tables, (face.reshape(-1), below.reshape(-1, 2)))
     return face, below
 
 
@@ -62,15 +65,34 @@ def body_labels(
     Returns:
         `part14` and `part24` (H W) uint8 in the orders of `TANG14_NAMES` and `SURREAL24_NAMES`, `surface_part`
         (H W) uint8 and `surface_uv` (H W 2) float32 of `surface_atlas`; all are 0 where nothing is seen.
+
+    Raises:
+        ValueError: if a shape does not fit, or `face` names a face that the body does not have.
     """
-    seen = face >= 0
-    surface_part, surface_uv = surface_atlas(body).at(face, bary)
-    return {
-        "part14": np.where(seen, tang14(body)[face], np.uint8(0)),
-        "part24": np.where(seen, surreal24(body)[face], np.uint8(0)),
-        "surface_part": surface_part,
-        "surface_uv": surface_uv,
-    }
+    from pipeline.labels_kernels import label_places
+
+    places, atlas = _flat_places(face, bary, len(body.faces)), surface_atlas(body)
+    part14, part24, surface_part = (np.zeros(face.shape, dtype=np.uint8) for _ in range(3))
+    surface_uv = np.zeros((*face.shape, 2), dtype=np.float32)
+    tables = tang14(body), surreal24(body), atlas.part, atlas.corner_uv
+    images = part14.reshape(-1), part24.reshape(-1), surface_part.reshape(-1), surface_uv.reshape(-1, 2)
+    label_places(*places, tables, images)
+    return {"part14": part14, "part24": part24, "surface_part": surface_part, "surface_uv": surface_uv}
+
+
+def _flat_places(
+    face: NDArray[np.int32], bary: NDArray[np.floating[Any]], faces: int
+) -> tuple[NDArray[np.int32], NDArray[Any]]:
+    """Places (...) in one row, checked: compiled loops read whatever row they are told to."""
+    if bary.shape != (*face.shape, 2) or (face.size and face.max() >= faces):
+        raise ValueError(
+            f"pipeline.labels: places must be faces (...) below {faces} and weights (..., 2), are {face.shape} up to "
+            f"{face.max(initial=-1)} and {bary.shape}"
+        )
+    return (
+        np.ascontiguousarray(face, dtype=np.int32).reshape(-1),
+        np.ascontiguousarray(bary).reshape(-1, 2),
+    )
 
 
 def body_joints(joints_m: Float64, K: Float64, world_from_cam: Float64) -> dict[str, NDArray[np.float32]]:

@@ -94,6 +94,22 @@ def chart_picture(part: NDArray[np.uint8], uv: Float32) -> Picture:
     return _on_background(_to_bytes(colours), part > 0)
 
 
+def volume_picture(inside: Bool) -> Picture:
+    """A volume (X Y Z) from its front, the -z side: nearest bright, as in `depth_picture`."""
+    seen = inside.any(axis=2).T
+    first = np.argmax(inside, axis=2).T.astype(np.float32)
+    return depth_picture(first, seen)[0]
+
+
+def length_picture(vectors: Float32, mask: Bool, limit: float) -> Picture:
+    """Lengths of vectors (H W 3): white is 0, full colour from `limit` on.
+
+    Raises:
+        ValueError: if the limit is not positive.
+    """
+    return signed_picture(np.linalg.norm(vectors, axis=-1), mask, limit)
+
+
 def contact_sheet(tiles: Sequence[Picture], columns: int, tile_px: int, labels: Sequence[str]) -> Picture:
     """Lay pictures out in rows, each fitted into a square of tile_px with its label in a strip below.
 

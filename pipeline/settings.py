@@ -3,23 +3,18 @@
 What is excluded from the dump never changes an answer, so it stays out of the fingerprint.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _odd(value: int) -> int:
-    if value < 3 or value % 2 == 0:
-        raise ValueError(f"must be odd and at least 3, is {value}")
-    return value
-
-
-Odd = Annotated[int, AfterValidator(_odd)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from pipeline.setting_types import Settings, Share
+from pipeline.target_settings import (
+    BodySettings,
+    LayersSettings,
+    MotionSettings,
+    NormalsSettings,
+    VoxelsSettings,
+)
 
 
 class SimulateSettings(Settings):
@@ -198,23 +193,6 @@ class AdoptSettings(Settings):
     min_mask_px: PositiveInt = Field(500, description="a frame with less trusted depth is quarantined")
 
 
-class LayersSettings(Settings):
-    """Zero-median depth and its bilateral base and detail (Tang 2019, eq. 1)."""
-
-    sigma_space_px: PositiveFloat = Field(75.0, description="standard deviation of the spatial kernel")
-    sigma_depth_m: PositiveFloat = Field(0.10, description="standard deviation of the depth kernel")
-    window_px: Literal["full"] | Odd = Field(
-        "full", description="support: the whole mask, or the diameter of a disc; 15 as the released network"
-    )
-
-
-class NormalsSettings(Settings):
-    """Least-squares normals (Tang 2019, section 6.1)."""
-
-    window_px: Odd = Field(7, description="side of the square neighbourhood")
-    max_step_m: PositiveFloat = Field(0.03, description="neighbours across a larger depth step are left out")
-
-
 class TruthSettings(Settings):
     """Scores against the known surface of a simulated capture."""
 
@@ -259,6 +237,9 @@ class StagesSettings(Settings):
     adopt: AdoptSettings = AdoptSettings()
     layers: LayersSettings = LayersSettings()
     normals: NormalsSettings = NormalsSettings()
+    body: BodySettings = BodySettings()
+    voxels: VoxelsSettings = VoxelsSettings()
+    motion: MotionSettings = MotionSettings()
     truth: TruthSettings = TruthSettings()
     shards: ShardsSettings = ShardsSettings()
     report: ReportSettings = ReportSettings()

@@ -203,7 +203,9 @@ class ShardReader:
         return {**self.__dict__, "_open": {}}
 
     def _passing(self, shard: int, subset: Subset) -> list[int]:
-        rows: list[int] = passing_rows(self._reader(shard), subset).tolist()
+        # Not by `_reader`: what the subset leaves out need not bring the fields asked for.
+        with open_shard(self._folder, self._shards[shard]) as reader:
+            rows: list[int] = passing_rows(reader, subset).tolist()
         return rows
 
     def _reader(self, shard: int) -> FrameReader:

@@ -1,4 +1,4 @@
-"""Runs the benchmarks of tests/benchmarks: each is a module `bench_NAME.py` with a function `rows`."""
+"""Runs the benchmarks of tests/benchmarks: modules `bench_NAME.py` and `NAME_PART.py`, each with a function `rows`."""
 
 import importlib.util
 from pathlib import Path
@@ -24,7 +24,12 @@ def run_benchmarks(names: list[str]) -> list[dict[str, Any]]:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise ManifestError(f"bench: names must be among {', '.join(known)}, {', '.join(unknown)} are not.")
-    return [{"bench": name, **row} for name in names or known for row in _rows(known[name])]
+    return [
+        {"bench": name, **row}
+        for name in names or known
+        for path in (known[name], *sorted(folder.glob(f"{name}_*.py")))
+        for row in _rows(path)
+    ]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

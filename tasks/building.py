@@ -170,7 +170,9 @@ def _summarise(manifest: str, result: BuildResult) -> None:
             if record["rejected"] is not None:
                 result.rejected.setdefault(capture, record["rejected"])
             frames |= {
-                (capture, row["stage"], row["frame"]) for row in record["quarantine"] if row.get("drops", True)
+                (capture, row["stage"], row["frame"])
+                for row in record["quarantine"]
+                if row.get("drops", True)
             }
         result.captures += len(sealed) == len(records) and capture not in result.rejected
     result.frames = len(frames)

@@ -20,6 +20,7 @@ from pipeline.spread import figure
 from pipeline.store import ROW_CHECKSUMS, SCHEMA
 from tasks.adopt import Adopt
 from tasks.annotated import Annotated
+from tasks.body import Body
 from tasks.context import manifest_of
 from tasks.drape import Drape
 from tasks.foreground import Foreground
@@ -28,6 +29,7 @@ from tasks.ingest import Ingest
 from tasks.inputs import Inputs
 from tasks.job import Progress, StageResult
 from tasks.layers import Layers
+from tasks.motion import Motion
 from tasks.normals import Normals
 from tasks.portray import Portray
 from tasks.render import Render
@@ -35,6 +37,7 @@ from tasks.scan import Scan
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.truth import Truth
+from tasks.voxels import Voxels
 
 QUARANTINE_FILE = "quarantine.csv"
 QUARANTINE_COLUMNS = ("capture", "frame", "stage", "reason", "value", "unit", "limit", "drops", "message")
@@ -58,12 +61,14 @@ def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     if table.role == "image":
         return [Annotated]
     if table.is_scan:
-        return [Scan, Portray, Layers, Normals]
+        return [Scan, Portray, Layers, Normals, *([Voxels] if "voxels" in table.targets else [])]
     surface: list[type[CaptureStage]] = [Fuse, Render] if table.role == "static" else [Adopt]
     stages: list[type[CaptureStage]] = [Ingest, Foreground, *surface, Layers, Normals]
     if table.format != "simulated":
         return stages
-    return [*([Drape] if table.has_simulated_cloth else []), Simulate, *stages, Truth]
+    made: list[type[CaptureStage]] = [Body] if table.targets else []
+    made += [stage for stage in (Voxels, Motion) if stage.NAME in table.targets]
+    return [*([Drape] if table.has_simulated_cloth else []), Simulate, *stages, *made, Truth]
 
 
 def packed_fields(inputs: Inputs, capture: str) -> dict[str, tuple[str, ...]]:

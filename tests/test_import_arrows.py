@@ -21,7 +21,7 @@ WORKER = "renderers/blender_worker/"
 # library: the packages or files that may import it
 HOMES = {
     "bpy": (WORKER,),
-    "torch": ("training/", "pipeline/bodies/"),  # bodies: gradients for fitting, on demand
+    "torch": ("training/", "pipeline/bodies/", "pipeline/fitting/"),  # gradients for fitting, on demand
     "luigi": ("tasks/",),
     "typer": ("tasks/",),
     "rich": ("tasks/",),

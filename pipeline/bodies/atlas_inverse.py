@@ -61,11 +61,11 @@ def atlas_inverse(body: Body) -> AtlasInverse:
     """Return the way back from a body's atlas to its surface, made once per process."""
     atlas = surface_atlas(body)
     return AtlasInverse(
-        atlas=atlas, cell_faces=_faces_of_cells(atlas), rim_faces=_faces_of_rims(atlas, body.faces)
+        atlas=atlas, cell_faces=faces_of_cells(atlas), rim_faces=faces_of_rims(atlas, body.faces)
     )
 
 
-def _faces_of_cells(atlas: Atlas) -> tuple[Int32, Int32]:
+def faces_of_cells(atlas: Atlas) -> tuple[Int32, Int32]:
     """List, per cell, the faces whose bounding box touches it."""
     low, high = (
         np.clip((bound * CELLS).astype(np.int64), 0, CELLS - 1)
@@ -81,7 +81,7 @@ def _faces_of_cells(atlas: Atlas) -> tuple[Int32, Int32]:
     return _listed(cells, faces, len(DENSEPOSE24_NAMES) * CELLS * CELLS)
 
 
-def _faces_of_rims(atlas: Atlas, faces: Int32) -> tuple[Int32, Int32]:
+def faces_of_rims(atlas: Atlas, faces: Int32) -> tuple[Int32, Int32]:
     """List, per part, the faces with an edge on its border."""
     size = int(faces.max()) + 1
     codes = (atlas.part.astype(np.int64)[:, None] - 1) * size + faces

@@ -9,17 +9,22 @@ from numpy.typing import NDArray
 from pipeline.pictures import (
     chart_picture,
     depth_picture,
+    length_picture,
     mask_picture,
     normal_picture,
     part_picture,
     signed_picture,
+    volume_picture,
 )
+from pipeline.voxels.grids import CUBE
+from pipeline.voxels.packing import unpack
 from tasks.inputs import JoinedFrames
 from tasks.report.annotated_tiles import annotated_pictures
 from tasks.report.data import ColourScale, Sheet, SheetRow, Tile
 
 TILE_PX = 160
 ERROR_LIMIT_M = 0.010
+MOTION_LIMIT_M = 1.0
 LAYER_LIMITS_M = {"base_m": 0.3, "detail_m": 0.05}
 
 Row = dict[str, Any]
@@ -71,7 +76,7 @@ def _painters(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
             ),
             "mask": (lambda row: Tile(image=_small(mask_picture(row["mask"]))), None),
         }
-    painters |= _labels(row)
+    painters |= _labels(row) | _of_the_body(row)
     if "fused_residual_m" in row and "depth_raw_m" in row:
         painters["fused − raw"] = (
             lambda row: _error(row["depth_m"], row["depth_raw_m"]),
@@ -102,6 +107,25 @@ def _labels(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
             None,
         )
     return painters
+
+
+def _of_the_body(row: Row) -> dict[str, tuple[Painter, ColourScale | None]]:
+    """Its volume, and its motion to the first reference frame."""
+    painters: dict[str, tuple[Painter, ColourScale | None]] = {}
+    if "occupancy_128" in row:
+        painters["volume, from the front"] = (
+            lambda row: Tile(image=_small(volume_picture(unpack(row["occupancy_128"], CUBE[2])))),
+            _near_far(),
+        )
+    if "motion_t_m" in row:
+        painters["motion, |t| where valid"] = (_motion, _scale(MOTION_LIMIT_M))
+    return painters
+
+
+def _motion(row: Row) -> Tile:
+    picture = length_picture(row["motion_t_m"][0], row["motion_valid"][0], MOTION_LIMIT_M)
+    reference = int(row["motion_reference_frame"][0])
+    return Tile(image=_small(picture), caption=f"to frame {reference}" if reference >= 0 else "no partner")
 
 
 def _parts(name: str) -> Painter:
