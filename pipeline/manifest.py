@@ -13,7 +13,8 @@ from pipeline.errors import InputError, ManifestError
 from pipeline.settings import StagesSettings
 from pipeline.toml_tables import Table, read_tables
 
-FILES, FILES_OR_FOLDERS = ("azure-kinect", "scan"), ("pcd", "rosbag")  # what a capture's path is; else a folder
+# What a capture's path is; else a folder.
+FILES, FILES_OR_FOLDERS = ("azure-kinect", "scan"), ("pcd", "rosbag")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 DATA_ROOT_VARIABLE = "BODYTRUTH_DATA_ROOT"
 OUT_VARIABLE = "BODYTRUTH_OUT"
