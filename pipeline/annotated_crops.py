@@ -31,7 +31,7 @@ def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any
     if joints is not None:
         places[f"joints_{joints.joint_set}_px"] = joints.px
     if points is not None:
-        places["surface_points_px"] = points.px
+        places["densepose_points_px"] = points.px
     left, top, width, height = annotation.box_px
     square_px = square_around(left, top, left + width, top + height)
     cropped, _ = crop_resize({**maps, **places}, np.eye(3), square_px, size_px, points=places)
@@ -44,8 +44,8 @@ def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any
 
 def _maps(annotation: Annotation) -> dict[str, Any]:
     named = {
-        "surface_part": annotation.surface_part,
-        "surface_uv": annotation.surface_uv,
+        "densepose_part": annotation.surface_part,
+        "densepose_uv": annotation.surface_uv,
         "coarse_part": annotation.coarse_part,
     }
     return {name: array for name, array in named.items() if array is not None}
@@ -66,7 +66,7 @@ def _points(points: SurfacePoints, cropped: dict[str, Any]) -> dict[str, Any]:
     """Padded to the largest number that there can be, so that samples are of one shape."""
     padding = (0, MAX_POINTS - len(points.part))
     return {
-        "surface_points_px": np.pad(cropped["surface_points_px"], (padding, (0, 0))),
-        "surface_points_part": np.pad(points.part, padding),
-        "surface_points_uv": np.pad(points.uv, (padding, (0, 0))),
+        "densepose_points_px": np.pad(cropped["densepose_points_px"], (padding, (0, 0))),
+        "densepose_points_part": np.pad(points.part, padding),
+        "densepose_points_uv": np.pad(points.uv, (padding, (0, 0))),
     }

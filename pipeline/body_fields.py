@@ -183,7 +183,23 @@ BODY_FIELDS: dict[str, Field] = {
         invalid="0",
         doc="DensePose's coarse part 1..14 as painted by an annotator; not the parts of part14",
     ),
-    "surface_points_px": Field(
+    "densepose_part": Field(
+        shape="H W",
+        dtype="uint8",
+        unit="1",
+        frame="px",
+        invalid="0",
+        doc="chart 1..24 as a network drew it, in DensePose's own parametrisation, which is not surface_part's",
+    ),
+    "densepose_uv": Field(
+        shape="H W 2",
+        dtype="float32",
+        unit="1",
+        frame="chart",
+        invalid="0",
+        doc="U and V in [0, 1] in the chart that densepose_part names",
+    ),
+    "densepose_points_px": Field(
         shape="196 2",
         dtype="float32",
         unit="px",
@@ -191,14 +207,14 @@ BODY_FIELDS: dict[str, Field] = {
         invalid="0",
         doc="u and v of annotated points of the surface; rows past the last have part 0",
     ),
-    "surface_points_part": Field(
+    "densepose_points_part": Field(
         shape="196",
         dtype="uint8",
         unit="1",
         invalid="0",
-        doc="chart 1..24 of each point (`DENSEPOSE24_NAMES`)",
+        doc="chart 1..24 of each point (`DENSEPOSE24_NAMES`), in DensePose's own parametrisation",
     ),
-    "surface_points_uv": Field(
+    "densepose_points_uv": Field(
         shape="196 2",
         dtype="float32",
         unit="1",

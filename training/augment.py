@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bodies.joints import SMPL24, TANG16, mirrored_pose
+from pipeline.bodies.joints import BODY25, COCO17, H36M17, MPII16, SMPL24, TANG16, mirrored_pose
 from pipeline.bodies.parts import DENSEPOSE24_NAMES, SURREAL24_NAMES, TANG14_NAMES, flipped_labels
 from pipeline.cameras import crop_intrinsics, crop_resize, project
 from pipeline.seeds import stream
@@ -30,9 +30,18 @@ Kind = Literal[
     "pixels",
     "angles",
     "place",
+    "landmarks",
+    "of_joints",
+    "volume",
+    "voxel_map",
+    "stack",
+    "turns",
+    "shifts",
+    "foreign",
     "same",
 ]
 PICTURES: tuple[Kind, ...] = ("picture", "vectors", "labels", "chart")
+ANNOTATED = (COCO17, BODY25, MPII16, H36M17)
 KINDS: dict[str, Kind] = {
     "capture": "same",
     "subject": "same",
@@ -61,7 +70,36 @@ KINDS: dict[str, Kind] = {
     "body_pose_rad": "angles",
     "body_betas": "same",  # the body at rest is its own mirror image
     "body_transl_m": "place",
+    "body_depth_m": "picture",
+    "person_mask": "picture",
+    "coarse_part": "labels",
+    **{f"joints_{each.name}_px": "landmarks" for each in ANNOTATED},
+    **{f"joints_{each.name}_confidence": "of_joints" for each in ANNOTATED},
+    **{f"joints_{each.name}_visible": "of_joints" for each in ANNOTATED},
+    "joints_h36m17_cam_m": "joints",
+    "occupancy_128": "volume",
+    "occupancy_128x256x96": "volume",
+    "occupancy_128_world_from_vox": "voxel_map",
+    "occupancy_128x256x96_world_from_vox": "voxel_map",
+    "occupancy_128_share_cut": "same",
+    "occupancy_128x256x96_share_cut": "same",
+    "occupancy_scale": "same",
+    "motion_reference_frame": "same",
+    "motion_rotvec_rad": "turns",
+    "motion_t_m": "shifts",
+    "motion_valid": "stack",
+    # DensePose's own charts are no mirror images of each other, and a cut would part points from their picture.
+    "densepose_part": "foreign",
+    "densepose_uv": "foreign",
+    "densepose_points_px": "foreign",
+    "densepose_points_part": "foreign",
+    "densepose_points_uv": "foreign",
 }
+# They line up with the crop as it was made: another lens would part them from it.
+UNSCALED: tuple[Kind, ...] = ("volume", "voxel_map", "stack", "turns", "shifts", "foreign")
+VOXELS_ALONG_X = 128  # of both volumes
+# DensePose's 14: torso, hands R L, feet L R, upper legs R L, lower legs R L, upper arms L R, lower arms L R, head.
+COARSE_PARTNERS = np.array([0, 1, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14], dtype=np.uint8)
 PARTNERS = {
     "part14": flipped_labels(TANG14_NAMES),
     "part24": flipped_labels(SURREAL24_NAMES),
@@ -69,6 +107,13 @@ PARTNERS = {
     "joints_smpl24_cam_m": np.array(SMPL24.flip),
     "joints_tang16_cam_m": np.array(TANG16.flip),
     "joints_tang16_px": np.array(TANG16.flip),
+    "coarse_part": COARSE_PARTNERS,
+    "joints_h36m17_cam_m": np.array(H36M17.flip),
+    **{
+        f"joints_{each.name}_{what}": np.array(each.flip)
+        for each in ANNOTATED
+        for what in ("px", "confidence", "visible")
+    },
 }
 
 
@@ -131,10 +176,13 @@ def scale(sample: Mapping[str, Any], factor: float) -> dict[str, Any]:
     border is invalid (0). Images are resampled as `pipeline.cameras.crop_resize` does.
 
     Raises:
-        ValueError: unless pictures are square.
+        ValueError: unless pictures are square, or for a field that cannot be seen through another lens.
     """
+    fixed = [name for name in sample if _kind(name) in UNSCALED]
+    if fixed:
+        raise ValueError(f"scale: {fixed[0]} belongs to the crop as it is. Leave it, or the scaling, out.")
     pictures = {name: value for name, value in sample.items() if _is_picture(name)}
-    lensed = [name for name in sample if _kind(name) in ("intrinsics", "pixels")]
+    lensed = [name for name in sample if _kind(name) in ("intrinsics", "pixels", "landmarks")]
     if not pictures:
         if lensed:
             raise ValueError(
@@ -152,7 +200,7 @@ def scale(sample: Mapping[str, Any], factor: float) -> dict[str, Any]:
         if _kind(name) == "intrinsics":
             scaled[name] = crop_intrinsics(np.asarray(sample[name]), box, width)
         else:
-            scaled[name] = _lensed(sample[name], box, width)
+            scaled[name] = _kept_absent(sample[name], _lensed(sample[name], box, width), _kind(name))
     return {**sample, **scaled}
 
 
@@ -183,13 +231,22 @@ def _flipped(name: str, value: Any, width: int | None) -> Any:
     kind = _kind(name)
     if kind in PICTURES:
         return _flipped_picture(name, kind, np.ascontiguousarray(value[:, ::-1]))
-    if kind in ("intrinsics", "pixels"):
+    if kind in ("intrinsics", "pixels", "landmarks"):
         if width is None:
             raise ValueError(f"flip: {name} must come with a picture, which tells the width; there is none")
-        mirrored = np.array(value if kind == "intrinsics" else value[PARTNERS[name]])
+        source = value if kind == "intrinsics" else value[PARTNERS[name]]
+        mirrored = np.array(source)
         column = (0, 2) if kind == "intrinsics" else (slice(None), 0)
         mirrored[column] = width - 1 - mirrored[column]
-        return mirrored
+        return _kept_absent(source, mirrored, kind)
+    if kind == "of_joints":
+        return value[PARTNERS[name]]
+    if kind == "foreign":
+        raise ValueError(
+            f"flip: {name} is in DensePose's own charts, which cannot be mirrored. Leave it out."
+        )
+    if kind in ("volume", "voxel_map", "stack", "turns", "shifts"):
+        return _flipped_target(kind, value)
     if kind == "joints":
         return value[PARTNERS[name]] * np.array([-1, 1, 1], value.dtype)
     if kind == "angles":
@@ -197,6 +254,29 @@ def _flipped(name: str, value: Any, width: int | None) -> Any:
     if kind == "place":
         return value * np.array([-1, 1, 1], value.dtype)
     return MIRROR_X @ value @ MIRROR_X if kind == "pose" else value
+
+
+def _kept_absent(before: NDArray[Any], after: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """Landmarks that are not there stay at (0, 0), which says so."""
+    if kind != "landmarks":
+        return after
+    return np.where(before.any(axis=-1, keepdims=True), after, 0).astype(after.dtype)
+
+
+def _flipped_target(kind: Kind, value: NDArray[Any]) -> NDArray[Any]:
+    """Volumes (X Y Z/8), their maps (4 4), and what stands at the pixels of several frames (R H W ...)."""
+    if kind == "volume":
+        return np.ascontiguousarray(value[::-1])
+    if kind == "voxel_map":
+        turned = np.eye(4)
+        turned[0, 0], turned[0, 3] = -1, VOXELS_ALONG_X - 1
+        return MIRROR_X @ value @ turned
+    columns = np.ascontiguousarray(value[:, :, ::-1])
+    if kind == "stack":
+        return columns
+    # A rotation's axis is no arrow: mirrored in x, it keeps x and turns round y and z.
+    signs = [1, -1, -1] if kind == "turns" else [-1, 1, 1]
+    return columns * np.array(signs, columns.dtype) + columns.dtype.type(0)
 
 
 def _flipped_picture(name: str, kind: Kind, turned: NDArray[Any]) -> NDArray[Any]:

@@ -6,12 +6,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
+from pipeline.bodies.joints import COCO17
 from pipeline.bodies.model import default_body
 from pipeline.cameras import backproject, project, transform
 from pipeline.fields import FIELDS
 from pipeline.simulation.label_view import bare_figure, label_view
-from training.augment import KINDS, PICTURES, Augmentation, apply_gain, augment, flip, scale
+from pipeline.voxels.grids import points_from_vox
+from pipeline.voxels.packing import pack, unpack
+from training.augment import (
+    COARSE_PARTNERS,
+    KINDS,
+    PICTURES,
+    Augmentation,
+    apply_gain,
+    augment,
+    flip,
+    scale,
+)
 
 SIZE = 32
 # A camera whose principal point lies off the centre, so that a wrong cx shows.
@@ -64,7 +77,8 @@ def test_every_shard_field_says_how_it_flips():
     # The checksums of rows are of what is stored; no model reads them.
     assert set(KINDS) == {name for name, field in FIELDS.items() if field.shard} - {"row_crc32"}
     pictures = {name for name in KINDS if FIELDS[name].shape.startswith("H W")}
-    assert pictures == {name for name, kind in KINDS.items() if kind in PICTURES}
+    foreign = {name for name, kind in KINDS.items() if kind == "foreign"}
+    assert pictures - foreign == {name for name, kind in KINDS.items() if kind in PICTURES}
 
 
 def test_field_without_a_kind_is_refused():
@@ -250,3 +264,73 @@ def test_draws_fill_their_ranges():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Augmentation(**wrong)
+
+
+def test_landmarks_change_sides_and_those_that_are_not_there_stay_away():
+    rng = np.random.default_rng(2)
+    px = rng.uniform(1, SIZE - 2, (17, 2)).astype(np.float32)
+    confidence = np.ones(17, np.float32)
+    left_wrist, right_wrist = COCO17.names.index("left_wrist"), COCO17.names.index("right_wrist")
+    px[left_wrist], confidence[left_wrist] = 0, 0
+    told = {
+        "joints_coco17_px": px,
+        "joints_coco17_confidence": confidence,
+        "joints_coco17_visible": confidence > 0,
+    }
+    flipped = flip({**sample(), **told})
+    assert (
+        not flipped["joints_coco17_px"][right_wrist].any()
+        and not flipped["joints_coco17_confidence"][right_wrist]
+    )
+    assert not flipped["joints_coco17_visible"][right_wrist] and flipped["joints_coco17_visible"].sum() == 16
+    np.testing.assert_allclose(
+        flipped["joints_coco17_px"][left_wrist], [SIZE - 1, 0] + px[right_wrist] * [-1, 1]
+    )
+    for name, value in told.items():
+        np.testing.assert_allclose(flip(flipped)[name], value, atol=1e-4)
+    scaled = scale({**sample(), **told}, 1.3)
+    assert not scaled["joints_coco17_px"][left_wrist].any()
+
+
+def test_a_mirrored_volume_lies_where_the_mirrored_body_lies():
+    rng = np.random.default_rng(4)
+    inside = rng.random((128, 128, 128)) < 0.001
+    world_from_vox = np.array(
+        [[0.01, 0, 0.001, 0.3], [0, 0.01, 0.002, -0.4], [0, 0, 0.01, 2], [0, 0, 0, 1.0]]
+    )
+    volume = {"occupancy_128": pack(inside), "occupancy_128_world_from_vox": world_from_vox}
+    flipped = flip({**sample(), **volume})
+    before = points_from_vox(world_from_vox, np.argwhere(inside).astype(np.float64))
+    vox = np.argwhere(unpack(flipped["occupancy_128"], 128)).astype(np.float64)
+    after = points_from_vox(flipped["occupancy_128_world_from_vox"], vox)
+    order = [np.lexsort(np.round(points, 9).T) for points in (before * [-1, 1, 1], after)]
+    np.testing.assert_allclose(after[order[1]], (before * [-1, 1, 1])[order[0]], atol=1e-12)
+    with pytest.raises(ValueError, match="occupancy_128 belongs to the crop"):
+        scale({**sample(), **volume}, 1.2)
+
+
+def test_a_mirrored_motion_moves_the_mirrored_body():
+    rng = np.random.default_rng(5)
+    rotvec, t_m = (rng.normal(size=(2, SIZE, SIZE, 3)).astype(np.float32) for _ in range(2))
+    valid = rng.random((2, SIZE, SIZE)) < 0.5
+    flipped = flip({**sample(), "motion_rotvec_rad": rotvec, "motion_t_m": t_m, "motion_valid": valid})
+    points = rng.normal(size=(2, SIZE, SIZE, 3))
+
+    def moved(points, rotvec, t_m):
+        return Rotation.from_rotvec(rotvec.reshape(-1, 3)).apply(points.reshape(-1, 3)) + t_m.reshape(-1, 3)
+
+    mirror = np.array([-1, 1, 1])
+    there = moved(points, rotvec, t_m).reshape(points.shape)[:, :, ::-1] * mirror
+    mirrored = moved(points[:, :, ::-1] * mirror, flipped["motion_rotvec_rad"], flipped["motion_t_m"])
+    np.testing.assert_allclose(mirrored.reshape(points.shape), there, atol=1e-6)
+    np.testing.assert_array_equal(flipped["motion_valid"], valid[:, :, ::-1])
+
+
+def test_charts_of_another_parametrisation_are_not_mirrored():
+    with pytest.raises(ValueError, match="DensePose's own charts"):
+        flip({**sample(), "densepose_part": np.zeros((SIZE, SIZE), np.uint8)})
+
+
+def test_coarse_parts_change_sides_twice_to_themselves():
+    assert (COARSE_PARTNERS[COARSE_PARTNERS] == np.arange(15)).all()
+    assert COARSE_PARTNERS[[1, 14]].tolist() == [1, 14]
