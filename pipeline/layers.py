@@ -10,6 +10,9 @@ import numpy as np
 
 from pipeline.cameras import Bool, Float32, Float64
 
+FEW_PX = 1024  # below, the exact sum is as quick
+MAX_BOUND = 1e-4  # largest bound on the error of a base that was not summed exactly, in sigma_depth_m
+
 
 def zero_median(depth_m: Float32, mask: Bool) -> tuple[Float32, float]:
     """Move a depth map so that its median over the mask is 0 (Tang section 5).
@@ -22,7 +25,7 @@ def zero_median(depth_m: Float32, mask: Bool) -> tuple[Float32, float]:
         it, so that the two add up to depth_m again after both were stored.
 
     Raises:
-        ValueError: if the mask is empty or its shape is another.
+        ValueError: if the mask is empty, its shape is another, or a depth in it is not finite.
     """
     _check_shapes(depth_m, mask)
     if not mask.any():
@@ -30,9 +33,11 @@ def zero_median(depth_m: Float32, mask: Bool) -> tuple[Float32, float]:
             f"zero_median: the mask must have a pixel, is empty ({mask.shape[0]} x {mask.shape[1]} px). "
             "Quarantine the frame before this stage."
         )
-    median = np.float32(np.median(depth_m[mask]))
+    inside_m = depth_m[mask]
+    _check_finite(inside_m)
+    median = np.float32(np.median(inside_m))
     centred = np.zeros(depth_m.shape, np.float32)
-    centred[mask] = depth_m[mask] - median
+    centred[mask] = inside_m - median
     return centred, float(median)
 
 
@@ -44,45 +49,105 @@ def split_base_detail(
     sigma_depth_m: float,
     window_px: int | Literal["full"],
 ) -> tuple[Float32, Float32]:
-    """Split depth into base + detail: the base is its masked bilateral low pass, summed exactly.
+    """Split depth into base + detail: the base is its masked bilateral low pass.
 
     Tang eq. (1): R = D - F(D), with 75 px and 0.10 m. The paper gives no window; "full" is the filter as
     written. A disc of 15 px at 256 x 256 comes nearest to the detail that the released network gives out.
+
+    The full sum goes by `pipeline.layers_lowrank`, whose answer carries a bound on its error. Pixels whose
+    bound exceeds 1e-4 sigma_depth_m, 0.01 mm for the paper's sigma, are summed exactly.
 
     Args:
         zero_median_m: (H W) depth in metres, any constant offset; never read outside the mask.
         sigma_space_px: standard deviation of the weight over image distance.
         sigma_depth_m: standard deviation of the weight over depth difference; steps well above it stay sharp.
         window_px: "full" sums over every pixel of the mask; an odd number over the disc of that diameter
-            around each pixel.
+            around each pixel, exactly.
 
     Returns:
         (base_m, detail_m), (H W), 0 outside the mask; their sum is zero_median_m to float32 rounding.
 
     Raises:
-        ValueError: if a sigma is not positive, the window is neither "full" nor odd and at least 3, or the
-            shapes differ.
+        ValueError: if a sigma is not positive, the window is neither "full" nor odd and at least 3, the
+            shapes differ, or a depth in the mask is not finite.
     """
-    _check_shapes(zero_median_m, mask)
     _check_kernel(sigma_space_px, sigma_depth_m, window_px)
-    # Zeros outside: in the sums a weight of 0 times NaN would still be NaN.
-    clean_m = np.where(mask, zero_median_m, 0).astype(np.float64)
-    factors = (-0.5 / sigma_space_px**2, -0.5 / sigma_depth_m**2)
+    clean_m = _masked(zero_median_m, mask)
+    if window_px != "full":
+        return _split_by_disc(clean_m, mask, window_px // 2, _factors(sigma_space_px, sigma_depth_m))
+    if np.count_nonzero(mask) < FEW_PX:
+        return _split_exactly(clean_m, mask, _factors(sigma_space_px, sigma_depth_m))
+    return _split_fast(clean_m, mask, sigma_space_px, sigma_depth_m)
+
+
+def split_base_detail_exactly(
+    zero_median_m: Float32, mask: Bool, *, sigma_space_px: float, sigma_depth_m: float
+) -> tuple[Float32, Float32]:
+    """`split_base_detail` with the window "full", term by term: the reference, quadratic in the mask's pixels."""
+    _check_kernel(sigma_space_px, sigma_depth_m, "full")
+    return _split_exactly(_masked(zero_median_m, mask), mask, _factors(sigma_space_px, sigma_depth_m))
+
+
+def _split_fast(
+    clean_m: Float64, mask: Bool, sigma_space_px: float, sigma_depth_m: float
+) -> tuple[Float32, Float32]:
+    from pipeline.layers_lowrank import lowrank_sums
+
+    box = _bounding_box(mask)
+    depth_m, inside = np.ascontiguousarray(clean_m[box]), np.ascontiguousarray(mask[box])
+    found = lowrank_sums(depth_m, inside, sigma_space_px=sigma_space_px, sigma_depth_m=sigma_depth_m)
+    factors = _factors(sigma_space_px, sigma_depth_m)
+    if found is None:
+        return _split_exactly(clean_m, mask, factors)
+    in_box_m, bound_m = found
+    unsure = inside & ~(bound_m <= MAX_BOUND * sigma_depth_m)
+    in_box_m[unsure] = _full_support(depth_m, inside, factors, unsure)
     to_base_m = np.zeros(mask.shape)
-    if window_px == "full":
-        to_base_m[mask] = _full_support(clean_m, mask, factors)
-    elif mask.any():
+    to_base_m[box] = in_box_m
+    return _layers(clean_m, to_base_m)
+
+
+def _split_exactly(clean_m: Float64, mask: Bool, factors: tuple[float, float]) -> tuple[Float32, Float32]:
+    to_base_m = np.zeros(mask.shape)
+    to_base_m[mask] = _full_support(clean_m, mask, factors, mask)
+    return _layers(clean_m, to_base_m)
+
+
+def _split_by_disc(
+    clean_m: Float64, mask: Bool, radius_px: int, factors: tuple[float, float]
+) -> tuple[Float32, Float32]:
+    to_base_m = np.zeros(mask.shape)
+    if mask.any():
         box = _bounding_box(mask)
-        to_base_m[box] = _disc(clean_m[box], mask[box], window_px // 2, factors)
+        to_base_m[box] = _disc(clean_m[box], mask[box], radius_px, factors)
+    return _layers(clean_m, to_base_m)
+
+
+def _layers(clean_m: Float64, to_base_m: Float64) -> tuple[Float32, Float32]:
     return (clean_m + to_base_m).astype(np.float32), (0.0 - to_base_m).astype(np.float32)
 
 
-def _full_support(depth_m: Float64, mask: Bool, factors: tuple[float, float]) -> Float64:
-    """Base minus depth (N,) of the mask's pixels in row-major order."""
+def _factors(sigma_space_px: float, sigma_depth_m: float) -> tuple[float, float]:
+    return -0.5 / sigma_space_px**2, -0.5 / sigma_depth_m**2
+
+
+def _masked(depth_m: Float32, mask: Bool) -> Float64:
+    """The depth in float64, 0 outside the mask: in the sums a weight of 0 times NaN would still be NaN."""
+    _check_shapes(depth_m, mask)
+    clean_m = np.where(mask, depth_m, 0).astype(np.float64)
+    _check_finite(clean_m)
+    return clean_m
+
+
+def _full_support(depth_m: Float64, mask: Bool, factors: tuple[float, float], wanted: Bool) -> Float64:
+    """Base minus depth of the wanted ones of the mask's pixels, in row-major order."""
     from pipeline.layers_kernels import full_support
 
+    if not wanted.any():
+        return np.zeros(0)  # starting the threads takes as long as a small image
     v, u = np.nonzero(mask)
-    to_base_m: Float64 = full_support(np.stack([u, v, depth_m[mask]]), factors)
+    points, targets = np.stack([u, v, depth_m[mask]]), np.flatnonzero(wanted[mask])
+    to_base_m: Float64 = full_support(points, targets, factors)
     return to_base_m
 
 
@@ -105,6 +170,14 @@ def _check_shapes(depth_m: Float32, mask: Bool) -> None:
     if depth_m.shape != mask.shape or depth_m.ndim != 2:
         raise ValueError(
             f"layers: depth and mask must share one shape (H W), are {depth_m.shape} and {mask.shape}"
+        )
+
+
+def _check_finite(inside_m: Float32 | Float64) -> None:
+    bad_px = inside_m.size - np.count_nonzero(np.isfinite(inside_m))
+    if bad_px:
+        raise ValueError(
+            f"layers: depth must be finite in the mask, is not at {bad_px} px. Leave them out of the mask."
         )
 
 

@@ -13,6 +13,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 
 # Reordering lets the loops run in vector registers. NaN and infinity keep their meaning.
 REORDER = {"reassoc", "contract", "nsz"}
@@ -42,16 +43,18 @@ def _exp(x: Any) -> Any:
 
 
 @njit(parallel=True, fastmath=REORDER, cache=True)
-def full_support(points: Float64, factors: tuple[float, float]) -> Float64:
-    """Weighted mean (N,) of D_j - D_i over all pixels j, for each pixel i.
+def full_support(points: Float64, targets: Int64, factors: tuple[float, float]) -> Float64:
+    """Weighted mean (T,) of D_j - D_i over all pixels j, for each target pixel i.
 
     Args:
         points: (3 N) u in px, v in px, depth in metres.
+        targets: (T,) indices into the points.
         factors: -1 / (2 sigma^2) for space (1/px^2) and for depth (1/m^2).
     """
     u_px, v_px, depth_m = points[0], points[1], points[2]
-    out_m = np.zeros(depth_m.size)
-    for i in prange(depth_m.size):
+    out_m = np.zeros(targets.size)
+    for k in prange(targets.size):
+        i = targets[k]
         u, v, depth = u_px[i], v_px[i], depth_m[i]
         total, weight = 0.0, 0.0
         for j in range(depth_m.size):
@@ -59,7 +62,7 @@ def full_support(points: Float64, factors: tuple[float, float]) -> Float64:
             w = _exp(factors[0] * (du * du + dv * dv) + factors[1] * (step * step))
             total += w * step
             weight += w
-        out_m[i] = total / weight
+        out_m[k] = total / weight
     return out_m
 
 

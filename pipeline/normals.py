@@ -44,7 +44,18 @@ def normals_from_depth(
         raise ValueError(f"normals_from_depth: window_px must be odd and at least 3, is {window_px}")
     if not max_step_m > 0:
         raise ValueError(f"normals_from_depth: max_step_m must be positive, is {max_step_m} m")
-    rays = ((np.arange(width) - K[0, 2]) / K[0, 0], (np.arange(height) - K[1, 2]) / K[1, 1])
-    clean_m = np.where(mask, depth_m.astype(np.float64), FAR_M)
-    normal, residual_m = fit_planes(np.ascontiguousarray(clean_m), rays, (window_px // 2, float(max_step_m)))
+    normal, residual_m = np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)
+    if not mask.any():
+        return normal, residual_m
+    v, u = _box(mask)
+    rays = ((np.arange(width) - K[0, 2])[u] / K[0, 0], (np.arange(height) - K[1, 2])[v] / K[1, 1])
+    clean_m = np.where(mask[v, u], depth_m[v, u].astype(np.float64), FAR_M)
+    fitted = fit_planes(np.ascontiguousarray(clean_m), rays, (window_px // 2, float(max_step_m)))
+    normal[v, u], residual_m[v, u] = fitted
     return normal, residual_m
+
+
+def _box(mask: Bool) -> tuple[slice, slice]:
+    """Rows and columns that hold the mask, which is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -17,6 +17,7 @@ class Layers(CaptureStage):
     """Tang 2019, eq. (1), on every frame of one capture."""
 
     NAME = "layers"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
         surface = surface_of(self)

@@ -23,6 +23,7 @@ class Normals(CaptureStage):
     """
 
     NAME = "normals"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
         surface = surface_of(self)

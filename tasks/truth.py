@@ -38,7 +38,7 @@ class Truth(CaptureStage):
     """Scores by ray casting the true surface, which no stage under test has touched."""
 
     NAME = "truth"
-    VERSION = 2
+    VERSION = 3
 
     def upstream(self) -> dict[str, SealedTask]:
         stages: list[CaptureStage] = [

@@ -9,26 +9,33 @@ has pixels, from a k-d tree, which is what its documentation advises for a cloud
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cameras import backproject, pixel_rays
-from pipeline.layers import split_base_detail
+from pipeline.layers import split_base_detail, split_base_detail_exactly
 from pipeline.normals import normals_from_depth
 
 Row = dict[str, Any]
 
 SIZE_PX = 256
 FAR_M = 2.0
+PERSON_K = np.array([[277.0, 0, 127.5], [0, 277.0, 127.5], [0, 0, 1]])
 PAPER = {"sigma_space_px": 75.0, "sigma_depth_m": 0.10}
 
 
 def rows(*, rounds: int = 5) -> list[Row]:
     """All rows of the benchmark `targets` that concern depth maps; times in ms, errors against exact sums."""
     # Seconds a call for the full-support peer: three rounds of it settle a ratio of a hundred.
-    return [*_full_rows(min(rounds, 3)), *_disc_rows(rounds), *_normal_rows(rounds)]
+    return [
+        *_full_rows(min(rounds, 3)),
+        *_person_rows(max(rounds, 15)),
+        *_disc_rows(rounds),
+        *_normal_rows(rounds),
+    ]
 
 
 def _full_rows(rounds: int) -> list[Row]:
@@ -43,6 +50,42 @@ def _full_rows(rounds: int) -> list[Row]:
         _row("bilateral full, person", milliseconds, "ms", peer, least_ratio=50),
         _row("bilateral full, person, largest error", error_mm, "mm", peer, most=1e-3),
     ]
+
+
+def _person_rows(rounds: int) -> list[Row]:
+    """Milliseconds a frame of a person on one core: the share of the target that regenerating a corpus needs."""
+    import numba
+
+    found = []
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        for name, (depth_m, mask) in {"person": _person(), "close person": _person(2.0, 1.4)}.items():
+            exact = "exact sum, 1 thread"
+            calls = {
+                "ours": partial(split_base_detail, depth_m, mask, **PAPER, window_px="full"),
+                "peer": partial(split_base_detail_exactly, depth_m, mask, **PAPER),
+            }
+            milliseconds, layers = _alternate(calls, rounds)
+            error_m = np.abs(layers["ours"][1] - layers["peer"][1]).max()
+            # What the exact layers themselves are good for; also where the two agree to the last bit.
+            rounding_mm = 1e3 * float(np.spacing(np.abs(layers["peer"][0]).max()))
+            error_mm = {"ours": max(1e3 * float(error_m), rounding_mm), "peer": rounding_mm}
+            px = np.count_nonzero(mask)
+            found.append(_row(f"split, {name}, {px} px", milliseconds, "ms", exact, most=2.5))
+            found.append(_row(f"split, {name}, largest error", error_mm, "mm", exact, most=0.1))
+            calls = {
+                "ours": partial(
+                    normals_from_depth, depth_m + np.float32(2), mask, PERSON_K, window_px=7, max_step_m=0.03
+                ),
+                "peer": _open3d_normals(backproject(depth_m + np.float32(2), PERSON_K), mask, 49),
+            }
+            milliseconds, _ = _alternate(calls, rounds)
+            peer = "open3d estimate_normals KNN 49"
+            found.append(_row(f"normals 7 px, {name}, {px} px", milliseconds, "ms", peer, most=3.0))
+    finally:
+        numba.set_num_threads(before)
+    return found
 
 
 def _disc_rows(rounds: int) -> list[Row]:
@@ -147,10 +190,10 @@ def _open3d_normals(points: NDArray[Any], mask: NDArray[Any], neighbours: int) -
     return normals
 
 
-def _person() -> tuple[NDArray[Any], NDArray[Any]]:
+def _person(wider: float = 1.0, taller: float = 1.0) -> tuple[NDArray[Any], NDArray[Any]]:
     """A wrinkled ellipsoid as large as a person in the crop (8.7k px, 0.2 m deep), zero median."""
     v, u = np.indices((SIZE_PX, SIZE_PX)) - (SIZE_PX - 1) / 2
-    square = (u / 33) ** 2 + (v / 84) ** 2
+    square = (u / (33 * wider)) ** 2 + (v / (84 * taller)) ** 2
     mask = square < 1
     wrinkles_m = 0.008 * np.sin(u / 4 + np.sin(v / 9)) * np.cos(v / 6)
     depth_m = -0.2 * np.sqrt(np.maximum(1 - square, 0)) + wrinkles_m

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.layers import split_base_detail, zero_median
+from pipeline.layers_lowrank import DEPTH_ERROR, DEPTH_STEP_ERROR, KNOTS_PER_SIGMA
 
 PAPER = dict(sigma_space_px=75.0, sigma_depth_m=0.10)
 SMALL = dict(sigma_space_px=2.0, sigma_depth_m=0.05)
@@ -221,6 +222,22 @@ def test_agrees_with_opencv_away_from_the_border():
     base_m, _ = split_base_detail(depth_m, np.ones(depth_m.shape, bool), **PAPER, window_px=15)
     inner = (slice(8, -8), slice(8, -8))
     np.testing.assert_allclose(base_m[inner], cv2.bilateralFilter(depth_m, 15, 0.10, 75.0)[inner], atol=1e-6)
+
+
+def test_knots_err_by_no_more_than_the_bound_of_the_fast_sum_assumes():
+    # Weights of a pixel at every fraction between knots against one at every other, up to 7 sigma apart.
+    fractions, knots = np.linspace(0, 1, 65), np.arange(-3, 5) / KNOTS_PER_SIGMA
+    others = np.delete(np.tile(np.arange(-3.0, 5.0), (8, 1)), range(0, 64, 9)).reshape(8, 7)
+    own = np.arange(-3.0, 5.0)[:, None]
+    taps = np.prod((fractions[:, None, None] - others) / (own - others), axis=-1)
+    for apart in range(7 * KNOTS_PER_SIGMA):
+        shift = apart / KNOTS_PER_SIGMA
+        step = (fractions[None] - fractions[:, None]) / KNOTS_PER_SIGMA + shift
+        between = knots[None] - knots[:, None] + shift
+        for power, most in ((0, DEPTH_ERROR), (1, DEPTH_STEP_ERROR)):
+            true = step**power * np.exp(-0.5 * step**2)
+            found = taps @ (between**power * np.exp(-0.5 * between**2)) @ taps.T
+            assert np.abs(found - true).max() <= 0.9 * most  # the rest is for what lies beyond 7 sigma
 
 
 # Refusals
