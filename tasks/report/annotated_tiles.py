@@ -27,7 +27,9 @@ def annotated_pictures(row: Row) -> dict[str, Picture]:
         )
         drawn["surface points"] = points_picture(row["image"], points)
     if "densepose_part" in row:
-        drawn["charts and U V, drawn by a network"] = chart_picture(row["densepose_part"], row["densepose_uv"])
+        drawn["charts and U V, drawn by a network"] = chart_picture(
+            row["densepose_part"], row["densepose_uv"]
+        )
     if "person_mask" in row:
         inside = row["person_mask"][..., None]
         drawn["outline"] = np.where(inside, row["image"], row["image"] // 4)

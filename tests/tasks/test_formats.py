@@ -202,7 +202,13 @@ def test_check_says_beforehand_what_the_build_leaves_out(forge, built):
     said = forge.run("check", built[0].parents[1] / "mixed.toml")
     assert said.code == 3
     reasons = [line.split(":")[0] for line in said.out.splitlines() if ":" in line]
-    assert reasons == ["frame-differs", "person-too-small", "crowd-annotation", "pose-missing", "pose-missing"]
+    assert reasons == [
+        "frame-differs",
+        "person-too-small",
+        "crowd-annotation",
+        "pose-missing",
+        "pose-missing",
+    ]
     counted = {words[0]: words[1:] for line in said.out.splitlines() if len(words := line.split()) == 3}
     assert counted["people"] == ["3", "1"] and counted["unposed"] == ["2", "0"]
     assert counted["cloud"] == ["1", "1"] and counted["sequence"] == ["2", "2"]

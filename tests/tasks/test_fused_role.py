@@ -34,7 +34,10 @@ def built(forge, tmp_path_factory):
     v, u = np.mgrid[:224, :224]
     for frame in (1, 2, 7):
         person = ((u - 112) / 50) ** 2 + ((v - 112) / 90) ** 2 < 1
-        np.save(raw / f"{frame:04d}_depth.npy", np.where(person, 2 + 0.001 * u + 0.01 * frame, 0).astype(np.float32))
+        np.save(
+            raw / f"{frame:04d}_depth.npy",
+            np.where(person, 2 + 0.001 * u + 0.01 * frame, 0).astype(np.float32),
+        )
         cv2.imwrite(str(raw / f"{frame:04d}_img_resize.jpg"), np.full((256, 256, 3), 90 + frame, np.uint8))
     manifest = folder / "maps.toml"
     manifest.write_text(TABLE)

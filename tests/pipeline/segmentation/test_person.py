@@ -45,7 +45,9 @@ def test_one_frame_gives_the_person_with_their_shoes_and_nothing_else(shot, scen
 
 def judged(frame, found: Found) -> list[str]:
     """Reasons that the gates give against the person found."""
-    return [one.reason for one in person_findings(frame, found.mask, ForegroundSettings(), up_cam=found.up_cam)]
+    return [
+        one.reason for one in person_findings(frame, found.mask, ForegroundSettings(), up_cam=found.up_cam)
+    ]
 
 
 def test_the_person_is_upright_and_passes_the_gates(shot) -> None:
