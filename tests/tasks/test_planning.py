@@ -84,9 +84,10 @@ def test_changed_setting_is_named_with_its_old_and_new_value(sealed):
 
 
 def test_raised_version_is_named(sealed, monkeypatch):
-    monkeypatch.setattr(Layers, "VERSION", 2)
+    before = Layers.VERSION
+    monkeypatch.setattr(Layers, "VERSION", before + 1)
     rows = waiting(sealed)
-    assert rows["layers", "ann"] == "version 1 -> 2"
+    assert rows["layers", "ann"] == f"version {before} -> {before + 1}"
     assert set(rows) == {("layers", "ann"), ("layers", "bob")} | DATASET
 
 
