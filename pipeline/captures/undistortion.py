@@ -56,7 +56,8 @@ class Undistortion:
         shrunk = self._shrunk(image)
         if self.side_px <= MAX_BLEND_PX:
             where, share = self._lookup
-            return np.asarray(cv2.remap(shrunk, where, share, cv2.INTER_LINEAR), dtype=np.uint8)
+            seen = cv2.remap(shrunk, where, share, cv2.INTER_LINEAR)
+            return np.asarray(seen if seen.dtype == np.uint8 else np.rint(seen), dtype=np.uint8)
         out = np.zeros((*self.u_px.shape, 3), dtype=np.uint8)
         average_boxes(np.ascontiguousarray(shrunk), self.u_px, self.v_px, self.side_px, out)
         return out
@@ -75,7 +76,8 @@ class Undistortion:
         where, share = cv2.convertMaps(u, v, cv2.CV_16SC2)
         return np.asarray(where, dtype=np.int16), np.asarray(share, dtype=np.uint16)
 
-    def _shrunk(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _shrunk(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """The image to look up in; float32 where it is halved here, so that it is rounded once, at the end."""
         import cv2
 
         full, by = (self.height, self.width), self.shrink
@@ -87,8 +89,8 @@ class Undistortion:
                 f"{by}, is {image.shape[:2]}"
             )
         height, width = full[0] // by, full[1] // by
-        whole = image[: height * by, : width * by]
-        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        whole = image[: height * by, : width * by].astype(np.float32)
+        return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def undistortion(camera: LensCamera, K: Float64, *, height: int, width: int) -> Undistortion:

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
@@ -15,7 +14,7 @@ def _overlap(k: int, low: float, high: float) -> Any:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def average_boxes(image: NDArray[np.uint8], u_px: Any, v_px: Any, side_px: float, out: Any) -> None:
+def average_boxes(image: NDArray[Any], u_px: Any, v_px: Any, side_px: float, out: Any) -> None:
     """Mean of the image over a square around each point; 0 where the point lies outside the image.
 
     Args:
