@@ -19,8 +19,8 @@ STRIDE_PX = 4  # of the pixels whose depth's median is taken
 class StreamGates:
     """Sees the frames of one capture, one at a time and in order; keeps the last one and a few numbers of each.
 
-    Pictures that were annotated, and numbers that are no sequence, are no recording: frame is then not held
-    against frame where that would say nothing.
+    Single maps, and numbers that are no sequence, are no recording: frame is then not held against frame where
+    that would say nothing.
 
     Args:
         listed: numbers of all frames of the capture, ascending, read or not.
@@ -39,11 +39,9 @@ class StreamGates:
 
     def see(self, frame: Frame) -> list[Finding]:
         """What is wrong with this frame, gravest first; the frame's arrays must not be changed afterwards."""
-        recorded = frame.annotation is None
         found = [self._intrinsics(frame), self._depth(frame)]
-        if recorded:
-            found += [self._clock(frame), self._skew(frame), self._repeats.see(frame)]
-        found.append(self._light.see(frame, in_sequence=self._in_sequence and recorded))
+        found += [self._clock(frame), self._skew(frame), self._repeats.see(frame)]
+        found.append(self._light.see(frame, in_sequence=self._in_sequence))
         self._seen.append(frame.frame)
         return [finding for finding in found if finding is not None]
 

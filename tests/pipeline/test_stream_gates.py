@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.captures.annotation import Annotation
 from pipeline.captures.capture import Frame
 from pipeline.gates.finding import Finding
 from pipeline.gates.repeats import same_image
@@ -232,12 +231,6 @@ def test_a_capture_of_one_stream_alone_repeats_whole_frames() -> None:
     pictures = [replace(frame, depth_m=None) for frame in repeating(("image",))]
     assert told(judge(pictures)[0]) == [(5, "repeated-frame")]
     assert judge([replace(frame, image=None) for frame in repeating(("image",))])[0] == []
-
-
-def test_a_picture_of_two_annotated_people_is_no_repeat() -> None:
-    person = Annotation(box_px=(1.0, 2.0, 30.0, 40.0))
-    frames = [replace(f, annotation=person, depth_m=None) for f in repeating(("image",), times=4)]
-    assert judge(frames) == ([], [])
 
 
 # light
