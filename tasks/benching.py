@@ -1,6 +1,7 @@
 """Runs the benchmarks of tests/benchmarks: modules `bench_NAME.py` and `NAME_PART.py`, each with a function `rows`."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def run_benchmarks(names: list[str]) -> list[dict[str, Any]]:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise ManifestError(f"bench: names must be among {', '.join(known)}, {', '.join(unknown)} are not.")
+    sys.path.insert(0, str(folder))  # what benchmarks share lies beside them
     return [
         {"bench": name, **row}
         for name in names or known

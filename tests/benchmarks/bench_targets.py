@@ -6,13 +6,12 @@ window by its own rule (d = 0) and once the stated one. Open3D's normals take as
 has pixels, from a k-d tree, which is what its documentation advises for a cloud without noise outliers.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+from alternating import alternate
 from numpy.typing import NDArray
 
 from pipeline.cameras import backproject, pixel_rays
@@ -42,7 +41,7 @@ def _full_rows(rounds: int) -> list[Row]:
     depth_m, mask = _person()
     filter_ = _opencv_filter(depth_m, mask, 0)
     calls = {"ours": lambda: split_base_detail(depth_m, mask, **PAPER, window_px="full")[0], "peer": filter_}
-    milliseconds, bases = _alternate(calls, rounds)
+    milliseconds, bases = alternate(calls, rounds)
     exact_m = _exact_base(depth_m, mask)
     error_mm = {name: 1e3 * float(np.abs(base - exact_m)[mask].max()) for name, base in bases.items()}
     peer = "cv2.bilateralFilter d=0, background far"
@@ -66,7 +65,7 @@ def _person_rows(rounds: int) -> list[Row]:
                 "ours": partial(split_base_detail, depth_m, mask, **PAPER, window_px="full"),
                 "peer": partial(split_base_detail_exactly, depth_m, mask, **PAPER),
             }
-            milliseconds, layers = _alternate(calls, rounds)
+            milliseconds, layers = alternate(calls, rounds)
             error_m = np.abs(layers["ours"][1] - layers["peer"][1]).max()
             # What the exact layers themselves are good for; also where the two agree to the last bit.
             rounding_mm = 1e3 * float(np.spacing(np.abs(layers["peer"][0]).max()))
@@ -80,7 +79,7 @@ def _person_rows(rounds: int) -> list[Row]:
                 ),
                 "peer": _open3d_normals(backproject(depth_m + np.float32(2), PERSON_K), mask, 49),
             }
-            milliseconds, _ = _alternate(calls, rounds)
+            milliseconds, _ = alternate(calls, rounds)
             peer = "open3d estimate_normals KNN 49"
             found.append(_row(f"normals 7 px, {name}, {px} px", milliseconds, "ms", peer, most=3.0))
     finally:
@@ -99,7 +98,7 @@ def _disc_rows(rounds: int) -> list[Row]:
             "ours": lambda mask=mask: split_base_detail(depth_m, mask, **PAPER, window_px=15)[0],
             "peer": _opencv_filter(depth_m, mask, 15),
         }
-        milliseconds, _ = _alternate(calls, rounds)
+        milliseconds, _ = alternate(calls, rounds)
         found.append(_row(name, milliseconds, "ms", "cv2.bilateralFilter d=15", least_ratio=least_ratio))
     return found
 
@@ -112,7 +111,7 @@ def _normal_rows(rounds: int) -> list[Row]:
             "ours": lambda k=window_px: normals_from_depth(depth_m, mask, K, window_px=k, max_step_m=0.03)[0],
             "peer": _open3d_normals(backproject(depth_m, K), mask, window_px**2),
         }
-        milliseconds, normals = _alternate(calls, rounds)
+        milliseconds, normals = alternate(calls, rounds)
         error_deg = {name: _rms_deg(normal[mask], truth[mask]) for name, normal in normals.items()}
         name, peer = f"normals {window_px} px, sphere", f"open3d estimate_normals KNN {window_px**2}"
         found.append(_row(name, milliseconds, "ms", peer, least_ratio=20))
@@ -147,21 +146,6 @@ def _row(
         "target": target,
         "holds": None if peer_value is None else holds,
     }
-
-
-def _alternate(
-    calls: dict[str, Callable[[], Any] | None], rounds: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median milliseconds and results of the calls that are there, one after the other in each round."""
-    present = {name: call for name, call in calls.items() if call is not None}
-    results = {name: call() for name, call in present.items()}  # compiles and warms
-    seconds: dict[str, list[float]] = {name: [] for name in present}
-    for _ in range(rounds):
-        for name, call in present.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(times) for name, times in seconds.items()}, results
 
 
 def _opencv_filter(depth_m: NDArray[Any], mask: NDArray[Any], diameter_px: int) -> Callable[[], Any] | None:

@@ -5,12 +5,11 @@ determinant check, mixes the corners' motions linearly, as the paper does, and l
 both frames. The peer of the volumes is the formula of a Gaussian, joint by joint.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from alternating import alternate
 from numpy.typing import NDArray
 
 from pipeline.bodies.model import default_body
@@ -37,7 +36,7 @@ def rows(*, rounds: int = 9) -> list[Row]:
 
 def _map_rows(rounds: int) -> list[Row]:
     pairs = [pair for name in MOTIONS for pair in _pairs(name)]
-    milliseconds, _ = _alternate(
+    milliseconds, _ = alternate(
         {"ours": lambda: _ours(*pairs[0]), "peer": _embree_and_svd(*pairs[0])}, rounds
     )
     errors_mm = np.concatenate([_landing_mm(_ours(*pair), *pair) for pair in pairs])
@@ -62,7 +61,7 @@ def _base_rows(rounds: int) -> list[Row]:
                 target, body.faces, one_rings(body), K=K, size_px=SIZE_PX, **settings
             )
         }
-        found.append(_row(f"base depth, {name}", _alternate(calls, rounds)[0], "ms", "-", most=30.0))
+        found.append(_row(f"base depth, {name}", alternate(calls, rounds)[0], "ms", "-", most=30.0))
     return found
 
 
@@ -74,7 +73,7 @@ def _volume_rows(rounds: int) -> list[Row]:
         return joint_volumes(joint_places(joints_px, joints_m, image_px=SIZE_PX))
 
     places = joint_places(joints_px, joints_m, image_px=SIZE_PX).places
-    milliseconds, volumes = _alternate({"ours": ours, "peer": lambda: _gaussians(places)}, rounds)
+    milliseconds, volumes = alternate({"ours": ours, "peer": lambda: _gaussians(places)}, rounds)
     off = {name: float(np.abs(_expected(volume) - places).max()) for name, volume in volumes.items()}
     peer = "numpy Gaussian, joint by joint"
     return [
@@ -96,21 +95,6 @@ def _row(name: str, values: dict[str, float], unit: str, peer: str, *, most: flo
         "target": f"<= {most:g} {unit}",
         "holds": value <= most,
     }
-
-
-def _alternate(
-    calls: dict[str, Callable[[], Any] | None], rounds: int
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median milliseconds and results of the calls that are there, one after the other in each round."""
-    present = {name: call for name, call in calls.items() if call is not None}
-    results = {name: call() for name, call in present.items()}  # compiles and warms
-    seconds: dict[str, list[float]] = {name: [] for name in present}
-    for _ in range(rounds):
-        for name, call in present.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(times) for name, times in seconds.items()}, results
 
 
 def _pairs(name: str) -> list[Pair]:

@@ -6,12 +6,11 @@ is that of the simulated people of the sampler's default distribution, none left
 as DensePose's results are, and back to the surface, against the places that Embree's rays hit.
 """
 
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from alternating import alternate
 from numpy.typing import NDArray
 
 from pipeline.bodies.model import Body, default_body
@@ -80,7 +79,7 @@ def _raster_rows(
         "ours": lambda: labelled(visible_faces(points_cam, faces, K, height=SIZE_PX, width=SIZE_PX)),
         "peer": cast,
     }
-    milliseconds, results = _alternate(calls, rounds)
+    milliseconds, results = alternate(calls, rounds)
     (depth_m, labels), (true_m, truth) = results["ours"], results["peer"]
     both = (depth_m > 0) & (true_m > 0)
     apart_mm = {"ours": 1e3 * float(np.quantile(np.abs(depth_m - true_m)[both], 0.999))}
@@ -105,8 +104,8 @@ def _look_up_row(body: Body, rounds: int) -> Row:
         return body.faces.reshape(-1)[apart.reshape(POINTS, -1).argmin(axis=1)]
 
     calls = {"ours": lambda: nearest_vertices(charts, part, uv, parametrisation=OURS)}
-    milliseconds, results = _alternate(calls, rounds)
-    slow_ms, slow = _alternate({"peer": by_hand}, 1)
+    milliseconds, results = alternate(calls, rounds)
+    slow_ms, slow = alternate({"peer": by_hand}, 1)
     if not np.array_equal(results["ours"], slow["peer"]):
         raise RuntimeError("targets_surface: the nearest vertices must be those of brute force, are not")
     return _row(
@@ -220,18 +219,6 @@ def _row(
         "target": f">= {least:g} {unit}" if most is None else f"<= {most:g} {unit}",
         "holds": value >= (least or 0) if most is None else value <= most,
     }
-
-
-def _alternate(calls: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median milliseconds and results of the calls, one after the other in each round."""
-    results = {name: call() for name, call in calls.items()}  # compiles and warms
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(times) for name, times in seconds.items()}, results
 
 
 if __name__ == "__main__":

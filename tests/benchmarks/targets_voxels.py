@@ -5,12 +5,11 @@ one rounds them) and run in alternating rounds; the median counts. Open3D's occu
 fastest setting. trimesh marks the voxels that the surface passes and fills what they enclose: another solid.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from alternating import alternate
 from numpy.typing import NDArray
 
 from pipeline.bodies.model import default_body
@@ -44,7 +43,7 @@ def _body_rows(name: str, mesh: Mesh, shape: tuple[int, int, int], rounds: int) 
         "open3d": _open3d(vertices, faces, shape),
         "trimesh": lambda: _trimesh(vertices, faces, shape),
     }
-    milliseconds, volumes = _alternate(calls, rounds)
+    milliseconds, volumes = alternate(calls, rounds)
     most, truth = MOST_MS.get(shape), pack(volumes["open3d"])
     off = float(np.count_nonzero(volumes["ours"] != volumes["open3d"]))
     iou = {peer: float(packed_iou(pack(volume), truth)) for peer, volume in volumes.items()}
@@ -78,7 +77,7 @@ def _surface_rows(rounds: int) -> list[Row]:
     vertices, faces = _fitted(_body(), CUBE)
     inside = occupancy(vertices, faces, CUBE)
     calls = {"ours": lambda: surface_from_voxels(inside, np.eye(4))}
-    milliseconds, meshes = _alternate(calls, rounds)
+    milliseconds, meshes = alternate(calls, rounds)
     again = occupancy(*meshes["ours"], CUBE)
     iou = {"ours": float(packed_iou(pack(again), pack(inside)))}
     return [
@@ -133,18 +132,6 @@ def _fitted(mesh: Mesh, shape: tuple[int, int, int]) -> Mesh:
     voxel_m = ((high - low) * MARGIN / shape).max()
     places = (mesh[0] - (low + high) / 2) / voxel_m + (np.array(shape) - 1) / 2
     return places.astype(np.float32), mesh[1]
-
-
-def _alternate(calls: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median milliseconds and results, one after the other in each round."""
-    results = {name: call() for name, call in calls.items()}  # compiles and warms
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(times) for name, times in seconds.items()}, results
 
 
 def _row(
