@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.cameras import crop_resize
 from pipeline.captures.annotation import Annotation, Joints, SurfacePoints
@@ -10,13 +11,38 @@ from pipeline.captures.capture import Frame
 from pipeline.captures.densepose import MAX_POINTS
 from pipeline.person_square import square_around
 
+# A picture says nothing of where down is: its camera counts as upright, at the origin of a world with +Y up.
+WORLD_FROM_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
 
-def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any]:
-    """Return a sample's fields: the square around the annotated person, and what was said of the person.
+
+def assumed_intrinsics(height: int, width: int, fov_deg: float | None) -> NDArray[np.float64]:
+    """K (3 3) of a whole picture of which nothing is known.
+
+    Without a field of view the focal length is the picture's diagonal, as of Kissos et al., "Beyond Weak
+    Perspective", ECCV workshops 2020, and Li et al., "CLIFF", ECCV 2022: 53 degrees over the diagonal. The
+    principal point is the centre.
+
+    Args:
+        fov_deg: over the longer side.
+    """
+    if fov_deg is None:
+        focal_px = float(np.hypot(height, width))
+    else:
+        focal_px = float(max(height, width) / 2 / np.tan(np.radians(fov_deg) / 2))
+    return np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
+
+
+def annotated_crop(
+    frame: Frame, foreground: str, size_px: int, *, fov_deg: float | None = None
+) -> dict[str, Any]:
+    """Return a sample's fields: the square around the annotated person, what was said of the person, and the camera.
+
+    The camera is the one that the set brings, else `assumed_intrinsics`; it is upright, at the world's origin.
 
     Args:
         frame: with image and annotation.
         foreground: given wants the person's outline too, as `person_mask`; all does without.
+        fov_deg: as in `assumed_intrinsics`.
     """
     annotation, image = frame.annotation, frame.image
     if annotation is None or image is None:
@@ -34,12 +60,13 @@ def annotated_crop(frame: Frame, foreground: str, size_px: int) -> dict[str, Any
         places["densepose_points_px"] = points.px
     left, top, width, height = annotation.box_px
     square_px = square_around(left, top, left + width, top + height)
-    cropped, _ = crop_resize({**maps, **places}, np.eye(3), square_px, size_px, points=places)
+    picture_K = assumed_intrinsics(image.shape[0], image.shape[1], fov_deg) if frame.K is None else frame.K
+    cropped, K = crop_resize({**maps, **places}, picture_K, square_px, size_px, points=places)
     if joints is not None:
         cropped |= _joints(joints, cropped)
     if points is not None:
         cropped |= _points(points, cropped)
-    return {"frame": np.int32(frame.frame), **cropped}
+    return {"frame": np.int32(frame.frame), "K": K, "world_from_cam": WORLD_FROM_CAM, **cropped}
 
 
 def _maps(annotation: Annotation) -> dict[str, Any]:

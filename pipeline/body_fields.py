@@ -1,6 +1,7 @@
 """The field table's rows about the body in the picture: known from a model, or annotated."""
 
 from pipeline.field import Field
+from pipeline.surface_fields import SURFACE_FIELDS
 
 # Joint sets that annotators and networks use, with the number of their joints: `pipeline.bodies.joints`.
 ANNOTATED_SETS = {"coco17": 17, "body25": 25, "mpii16": 16, "h36m17": 17}
@@ -26,7 +27,7 @@ def _annotated_joints(name: str, count: int) -> dict[str, Field]:
             unit="px",
             frame="px",
             invalid="0",
-            doc=f"u and v of the joints of `{name.upper()}` as annotated; 0 where the confidence is 0",
+            doc=f"u and v of the joints of `{name.upper()}` as annotated, found or drawn; 0 where the confidence is 0",
         ),
         f"joints_{name}_confidence": Field(
             shape=f"{count}",
@@ -123,6 +124,30 @@ BODY_FIELDS: dict[str, Field] = {
         frame="world",
         doc="added to the posed body; the world is the body frame then, +Y up",
     ),
+    # how a fitted body agrees with what it was fitted to; none of a body that is known
+    "body_fit_landmark_residual_px": Field(
+        shape="",
+        dtype="float32",
+        unit="px",
+        frame="px",
+        doc="root mean square distance of the landmarks from the body's, weighted as in the fit",
+    ),
+    "body_fit_depth_residual_m": Field(
+        shape="",
+        dtype="float32",
+        unit="m",
+        invalid="-1",
+        doc="median distance of the measured points from the body; -1 where none were measured",
+    ),
+    "body_fit_energy": Field(
+        shape="", dtype="float32", unit="1", doc="-2 log posterior of the fit, up to a constant"
+    ),
+    "body_fit_source": Field(
+        shape="",
+        dtype="str",
+        unit="1",
+        doc="where the landmarks came from: truth (drawn, with noise), file, or network",
+    ),
     "body_depth_m": Field(
         shape="H W",
         dtype="float32",
@@ -131,6 +156,7 @@ BODY_FIELDS: dict[str, Field] = {
         invalid="0",
         doc="z of the body's own surface, without clothes: the base depth of Tan 2020",
     ),
+    **SURFACE_FIELDS,
     # volumes
     **{
         row: field

@@ -8,14 +8,17 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.bodies.named_poses import POSES
+from pipeline.body_tables import body_problem
 from pipeline.capture_names import Names, Ranges
 from pipeline.captures.annotation_files import DENSEPOSE_KINDS, KEYPOINT_KINDS, AnnotationFiles
 from pipeline.captures.kinect2_files import Kinect2Files
+from pipeline.captures.landmark_files import LandmarkFiles
 from pipeline.captures.open3d_folder import Open3dFiles
 from pipeline.captures.rgbd_files import RgbdFiles
 from pipeline.captures.rosbag_topics import BagTopics
 from pipeline.captures.tum import TumFiles
 from pipeline.making_tables import ScanTable, SimulationTable
+from pipeline.surface_tables import ChartFile, surface_problem, targets_of_bodies
 from pipeline.toml_tables import Table
 
 Format = Literal[
@@ -23,6 +26,7 @@ Format = Literal[
     "rgbd-folder", "rosbag", "scan", "simulated", "tang2019", "tum",
 ]  # fmt: skip
 Options = AnnotationFiles | BagTopics | Kinect2Files | Open3dFiles | RgbdFiles | TumFiles | None
+BRING_JOINTS = (*KEYPOINT_KINDS, "points")  # of annotations; the charts of a network bring none
 ANNOTATED = {"keypoints": KEYPOINT_KINDS, "densepose-coco": DENSEPOSE_KINDS}
 # The table that says how a format is read, and whether it must be given.
 OPTIONS = {
@@ -64,14 +68,31 @@ class _Keys(Table):
     empty_frames: str | None = Field(
         None, description="frames of the room without anybody, as a slice; they become no samples"
     )
-    targets: tuple[Literal["body", "voxels", "motion"], ...] = Field(
-        (), description="what else is made, where the body is known: parameters and labels, volumes, motion"
+    targets: tuple[Literal["body", "surface", "voxels", "motion"], ...] = Field(
+        (), description="what is made of bodies, known or fitted: labels, surface points, volumes, motion"
+    )
+    chart_file: ChartFile | None = Field(
+        None, description="densepose-coco: its atlas as convert-charts makes it, relative to data_root"
+    )
+    chart_body: ChartFile | None = Field(
+        None, description="body file that chart_file lies on, likewise; the default body unless given"
+    )
+    landmarks: Literal["truth", "file"] | None = Field(
+        None,
+        description="what bodies are fitted to: truth: the drawn person's own joints, with noise | file: what the "
+        "capture's files say; of role image unless told. Without it a drawn body is taken as it is",
+    )
+    fov_deg: float | None = Field(
+        None, gt=5, lt=150, description="role image: field of view over the longer side of every picture"
     )
     split: Literal["train", "val", "test"]
     files: RgbdFiles | None = Field(None, description="rgbd-folder: where each stream lies")
     topics: BagTopics | None = Field(None, description="rosbag: the topic of each stream")
     annotations: AnnotationFiles | None = Field(
         None, description="keypoints and densepose-coco: where annotations and pictures lie"
+    )
+    landmark_files: LandmarkFiles | None = Field(
+        None, description="captures with depth: where a network's key points of the frames lie"
     )
     kinect2: Kinect2Files | None = Field(None, description="kinect2: a foreign recorder's layout")
     tum: TumFiles | None = Field(None, description="tum: calibration of another camera than the benchmark's")
@@ -101,6 +122,18 @@ class _Keys(Table):
         """How the raw files of this format are read; None where there is nothing to say."""
         options: Options = None if self.format in ("scan", "simulated") else getattr(self, self.options_key)
         return options
+
+    @property
+    def body_targets(self) -> tuple[str, ...]:
+        """The targets that stand on bodies of stages of their own."""
+        return targets_of_bodies(self.targets, self.role, self.chart_file)
+
+    @property
+    def fitted_to(self) -> Literal["truth", "file"] | None:
+        """What the capture's bodies are fitted to; None where none are."""
+        if not self.body_targets or self.is_scan:
+            return None
+        return self.landmarks or (None if self.format == "simulated" else "file")
 
     @property
     def is_scan(self) -> bool:
@@ -192,14 +225,14 @@ class CapturesTable(_Keys):
 
     @model_validator(mode="after")
     def _has_targets_of_its_kind(self) -> Self:
-        if self.targets and self.format != "simulated":
-            raise ValueError('targets need a body that is known: format "simulated"')
-        if "motion" in self.targets and self.role != "moving":
-            raise ValueError(f'targets "motion" goes with role "moving", role is "{self.role}"')
-        if self.is_scan and set(self.targets) - {"voxels"}:
-            raise ValueError(
-                'of a scan, targets may hold "voxels" alone: its body and labels are there already'
-            )
+        brings = self.annotations is not None and self.annotations.kind in BRING_JOINTS
+        keys = ("format", "role", "targets", "chart_file", "chart_body")
+        problem = surface_problem(**{key: getattr(self, key) for key in keys})
+        keys = ("format", "role", "landmarks", "landmark_files", "fov_deg")
+        told = {key: getattr(self, key) for key in keys}
+        problem = problem or body_problem(**told, targets=self.body_targets, annotated=brings)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
     def _without_frames(self) -> Self:

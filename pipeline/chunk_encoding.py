@@ -4,6 +4,7 @@ HDF5 keeps every other thread of the interpreter waiting while it encodes; here 
 format.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,14 +20,14 @@ Bound = Callable[[int], int]
 
 
 class Lz4Encoder:
-    """Makes chunks, one after the other, in one buffer that grows to the largest."""
+    """Makes chunks, in one buffer a thread that grows to the largest."""
 
     def __init__(self, encode: Encode, bound: Bound) -> None:
         self._encode, self._bound = encode, bound
-        self._room: NDArray[np.uint8] = np.zeros(0, np.uint8)
+        self._of_thread = threading.local()
 
-    def chunk(self, sample: NDArray[Any]) -> memoryview | None:
-        """The bytes of one sample's chunk, good until the next call; None where HDF5 must make them.
+    def chunk(self, sample: NDArray[Any]) -> bytes | None:
+        """The bytes of one sample's chunk; None where HDF5 must make them. Threads may call it at once.
 
         Args:
             sample: of the dataset's own dtype, of at least one byte.
@@ -35,15 +36,16 @@ class Lz4Encoder:
             return None
         sample = np.ascontiguousarray(sample)
         most = HEADER.size + self._bound(sample.nbytes)
-        if self._room.size < most:
-            self._room = np.zeros(most, np.uint8)
-        content = self._room[HEADER.size :]
+        room: NDArray[np.uint8] | None = getattr(self._of_thread, "room", None)
+        if room is None or room.size < most:
+            room = self._of_thread.room = np.zeros(most, np.uint8)
+        content = room[HEADER.size :]
         size = self._encode(sample.ctypes.data, content.ctypes.data, sample.nbytes, content.size)
         if size >= sample.nbytes:  # then it stands there as it is
             size = sample.nbytes
             content[:size] = sample.reshape(-1).view(np.uint8)
-        HEADER.pack_into(self._room.data, 0, sample.nbytes, sample.nbytes, size)
-        return self._room.data[: HEADER.size + size] if size > 0 else None
+        HEADER.pack_into(room.data, 0, sample.nbytes, sample.nbytes, size)
+        return room.data[: HEADER.size + size].tobytes() if size > 0 else None
 
 
 def lz4_encoder() -> Lz4Encoder | None:

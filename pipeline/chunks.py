@@ -57,6 +57,14 @@ class Chunks:
         decoded = self._decode(address + HEADER.size, out.ctypes.data, stored_nbytes, self._nbytes)
         return out if decoded == nbytes else None
 
+    def stored(self, row: int) -> bytes | None:
+        """One sample's bytes as the lz4 filter left them; None where it did not, or HDF5 must say what they are."""
+        if self._decode is None or row not in self._places:
+            return None
+        offset, size = self._places[row]
+        content = os.pread(self._file_number, size, offset)
+        return content if len(content) == size else None
+
     def _note(self, chunk: Any) -> None:
         if chunk.filter_mask == 0:
             self._places[chunk.chunk_offset[0]] = chunk.byte_offset, chunk.size

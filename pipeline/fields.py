@@ -111,6 +111,15 @@ FIELDS: dict[str, Field] = {
         doc="unit normal of the fused mesh (angle-weighted vertex normals), facing the camera: n.p < 0",
         shard=False,
     ),
+    "depth_sigma_m": Field(
+        shape="H W",
+        dtype="float32",
+        unit="m",
+        frame="cam",
+        invalid="0",
+        doc="standard deviation of depth_m as the fused observations tell it, larger where the surface slants; "
+        "differences below it mean nothing",
+    ),
     # how the fused surface fits what the sensor saw in this frame
     "fused_residual_m": Field(
         shape="",
@@ -150,7 +159,7 @@ FIELDS: dict[str, Field] = {
         unit="1",
         frame="cam",
         invalid="0",
-        doc="unit normal of the least-squares plane, facing the camera: n.p < 0",
+        doc="unit normal of the fitted surface, facing the camera: n.p < 0",
     ),
     "normal_residual_m": Field(
         shape="H W",

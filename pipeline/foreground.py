@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.captures.capture import Frame
 from pipeline.errors import InputError
+from pipeline.masks import mask_box
 from pipeline.person_square import square_around
 
 Bool = NDArray[np.bool_]
@@ -67,10 +68,8 @@ def crop_box(mask: Bool, kind: ForegroundKind) -> tuple[float, float, float]:
     if kind == "all":
         side = float(min(height, width))
         return (width - side) / 2, (height - side) / 2, side
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if len(columns) == 0:
+    rows, columns = mask_box(mask)
+    if rows.start == rows.stop:
         raise ValueError("crop_box: mask must hold a pixel, is empty. Refuse the frame before cropping it.")
     # A pixel covers [index, index + 1) in edge coordinates.
-    left, right = float(columns[0]), float(columns[-1] + 1)
-    top, bottom = float(rows[0]), float(rows[-1] + 1)
-    return square_around(left, top, right, bottom)
+    return square_around(columns.start, rows.start, columns.stop, rows.stop)

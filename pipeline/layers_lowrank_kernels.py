@@ -31,7 +31,7 @@ def _lagrange(t: float, taps: Float64) -> None:
     taps[7] = abcd * e * fg * (1 / 5040)
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def occupied_knots(depth_m: Float64, inside: NDArray[np.bool_], axis: tuple[float, float, int]) -> Int64:
     """Sorted knots (K,) that any pixel touches; an empty stretch of the depth axis takes no room.
 
@@ -50,7 +50,7 @@ def occupied_knots(depth_m: Float64, inside: NDArray[np.bool_], axis: tuple[floa
     return np.flatnonzero(touched)
 
 
-@njit(fastmath=REORDER, cache=True)
+@njit(nogil=True, fastmath=REORDER, cache=True)
 def spread(
     depth_m: Float64,
     inside: NDArray[np.bool_],
@@ -93,7 +93,7 @@ def spread(
     return moments, reach
 
 
-@njit(fastmath=REORDER, cache=True)
+@njit(nogil=True, fastmath=REORDER, cache=True)
 def blur_depth(moments: Float64, knots: Int64, spacing: float, cut: float) -> Float64:
     """Sums (K R 2C) over the other knots of w and of w x step, in units of sigma.
 
@@ -122,7 +122,7 @@ def blur_depth(moments: Float64, knots: Int64, spacing: float, cut: float) -> Fl
     return out
 
 
-@njit(fastmath=REORDER, cache=True)
+@njit(nogil=True, fastmath=REORDER, cache=True)
 def gather(
     depth_m: Float64,
     inside: NDArray[np.bool_],

@@ -3,16 +3,18 @@
 What is excluded from the dump never changes an answer, so it stays out of the fingerprint.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from pipeline.setting_types import Settings, Share
 from pipeline.target_settings import (
     BodySettings,
+    FitSettings,
     LayersSettings,
     MotionSettings,
     NormalsSettings,
+    SurfaceSettings,
     VoxelsSettings,
 )
 
@@ -150,6 +152,16 @@ class FuseSettings(Settings):
     min_weight: Annotated[float, Field(ge=0)] = Field(
         2.0, description="surface seen by fewer frames than this is left out of the mesh"
     )
+    band_sigmas: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="the band reaches at least this many sigmas of the depth, up to three times trunc_m"
+    )
+    min_component_faces: PositiveInt = Field(
+        100, description="parts of the mesh with fewer faces are left out"
+    )
+    max_faces: Annotated[int, Field(ge=0)] = Field(
+        0, description="the mesh is simplified to about this many faces; 0 keeps all"
+    )
+    vertex_colour: bool = Field(False, description="average the colour of the frames on the mesh")
     max_residual_m: PositiveFloat = Field(
         0.010, description="gate: largest median distance between the fused surface and all raw pixels"
     )
@@ -170,8 +182,18 @@ class FuseSettings(Settings):
 class RenderSettings(Settings):
     """The fused surface seen from the capture's cameras."""
 
+    renderer: Literal["fast", "blender"] = Field(
+        "fast",
+        description="fast: our z-buffer, held against Blender on check_frames; blender: on every frame",
+    )
+    check_frames: PositiveInt = Field(
+        3, description="renderer fast: frames, evenly spread, that Blender renders too"
+    )
+    chunk_frames: PositiveInt = Field(
+        250, exclude=True, description="renderer blender: frames of one task; a killed build repeats one task"
+    )
     max_disagreement_m: PositiveFloat = Field(
-        0.0001, description="gate: largest median |Blender - ray cast| of a frame's depth"
+        0.0001, description="gate: largest median |Blender - z-buffer| of a frame's depth"
     )
     min_mask_px: PositiveInt = Field(500, description="a frame that sees less of the surface is quarantined")
     memory_limit_gb: PositiveFloat = Field(
@@ -238,6 +260,8 @@ class StagesSettings(Settings):
     layers: LayersSettings = LayersSettings()
     normals: NormalsSettings = NormalsSettings()
     body: BodySettings = BodySettings()
+    fit: FitSettings = FitSettings()
+    surface: SurfaceSettings = SurfaceSettings()
     voxels: VoxelsSettings = VoxelsSettings()
     motion: MotionSettings = MotionSettings()
     truth: TruthSettings = TruthSettings()

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.checksums import describe_file
 from pipeline.errors import DamagedError, InputError
+from pipeline.prepared import Prepared
 from pipeline.store import SCHEMA, FrameReader, FrameWriter
 from pipeline.subsets import Subset, passing_rows
 
@@ -17,7 +18,7 @@ OPEN_SHARDS = 128  # of a dataset of thousands; a process may often hold no more
 
 
 def pack_capture(
-    samples: Iterable[Mapping[str, Any]],
+    samples: Iterable[Mapping[str, Any] | Prepared],
     folder: Path,
     *,
     names: Iterator[str],
@@ -29,6 +30,7 @@ def pack_capture(
     So a capture that changes or joins moves no other capture's bytes.
 
     Args:
+        samples: as they are, or prepared with their checksums.
         folder: where the shards go.
         names: gives the next shard's file name, such as `test-00003.h5`.
         shard_bytes: a shard is closed once its datasets hold this much on disk.

@@ -1,8 +1,6 @@
 """Frames on disk: one HDF5 file, one dataset per field of the table, leading axis N, one chunk per sample."""
 
 import contextlib
-import io
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,14 +10,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.chunk_encoding import Lz4Encoder, lz4_encoder
+from pipeline.chunk_encoding import lz4_encoder
 from pipeline.chunks import Chunks, chunks_of
+from pipeline.disk import Disk
 from pipeline.errors import DamagedError, StageError
-from pipeline.fields import FIELDS, check_fields
+from pipeline.fields import FIELDS
+from pipeline.prepared import ROW_CHECKSUMS, Prepared, is_large, prepare, row_crc32
+
+__all__ = ["ROW_CHECKSUMS", "SCHEMA", "FrameReader", "FrameWriter", "row_crc32"]
 
 SCHEMA = "1.1"  # major: rebuild all data; minor: a field was added
-ROW_CHECKSUMS = "row_crc32"
-LARGE_BYTES = 4096  # samples below this are stored plainly: a filter would cost more than it saves
+SMALL_ROWS = 1024  # samples of a small field that share a chunk
 
 
 Filter = Literal["lz4", "gzip", "none"]
@@ -46,27 +47,45 @@ class FrameWriter:
         filter: Filter = "lz4",
     ) -> None:
         self._path, self._row_checksums, self._filter = path, row_checksums, filter
-        self._disk = _Disk(path, "x+")
+        self._disk = Disk(path, "x+")
         self._file = h5py.File(self._disk, "w")
         self._file.attrs["schema"] = SCHEMA
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
+        self._encoder = lz4_encoder() if filter == "lz4" else None
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}  # of one sample
-        self._encoders: dict[str, Lz4Encoder | None] = {}
+        self._small: dict[str, list[NDArray[Any]]] = {}  # rows that are still to be written, by field
+        self._chunk_bytes = 0  # of all large fields so far
+        self._row_bytes = 0  # of all small fields, a sample
         self.samples = 0
 
-    def append(self, sample: Mapping[str, Any]) -> None:
-        """Add one sample {field: value without the leading axis}; all samples hold the same fields."""
-        arrays = {name: _with_leading_axis(name, sample[name]) for name in sorted(sample)}
-        if self._row_checksums:
-            sums = [row_crc32(name, array[0]) for name, array in arrays.items()]
-            arrays[ROW_CHECKSUMS] = np.array([sums], np.uint32)
-        check_fields(arrays, where=f"{self._path}, sample {self.samples}")
+    def prepare(self, sample: Mapping[str, Any], chunks: Mapping[str, bytes] | None = None) -> Prepared:
+        """Check and encode one sample {field: value without the leading axis}; any thread may, at any time.
+
+        Args:
+            chunks: those of the large fields that are at hand already, as `FrameReader.chunks` gave them.
+
+        Raises:
+            ValueError: for what is not as the field table says.
+        """
+        return prepare(
+            sample,
+            encoder=self._encoder,
+            row_checksums=self._row_checksums,
+            chunks=chunks or {},
+            where=f"{self._path}, sample {self.samples}",
+        )
+
+    def append(self, sample: Mapping[str, Any] | Prepared) -> None:
+        """Add one sample, as it is or prepared; all samples hold the same fields."""
+        prepared = sample if isinstance(sample, Prepared) else self.prepare(sample)
+        arrays = prepared.arrays
         if self.samples == 0:
             for name, array in arrays.items():
                 self._create(name, array)
             if self._row_checksums:
-                self._file[ROW_CHECKSUMS].attrs["columns"] = ",".join(list(arrays)[:-1])
+                self._datasets[ROW_CHECKSUMS].attrs["columns"] = ",".join(list(arrays)[:-1])
         elif set(arrays) != set(self._shapes):
             raise ValueError(
                 f"{self._path}: samples must hold {sorted(self._shapes)}, one holds {sorted(arrays)}"
@@ -79,19 +98,24 @@ class FrameWriter:
                 )
         try:
             for name, array in arrays.items():
-                self._write(name, array)
+                if name in self._small:
+                    self._small[name].append(array)
+                else:
+                    self._write_large(name, array, prepared.chunks.get(name))
+            self.samples += 1
+            if self.samples % SMALL_ROWS == 0:
+                self._write_small()
         finally:
             self._disk.check()  # what HDF5 says of bytes that were never written is no help
-        self.samples += 1
 
     def stored_bytes(self) -> int:
-        """Bytes on disk so far, without the file's own bookkeeping."""
-        self._file.flush()
-        self._disk.check()
-        return sum(int(dataset.id.get_storage_size()) for dataset in self._file.values())
+        """Bytes that the datasets take on disk, with a whole chunk's room for each begun one of a small field."""
+        begun = -(-self.samples // SMALL_ROWS) * SMALL_ROWS
+        return self._chunk_bytes + begun * self._row_bytes
 
     def close(self) -> None:
         """Close and check the row counts; a failed write (disk full) surfaces here at the latest."""
+        self._write_small()
         self._file.attrs["samples"] = self.samples
         self._file.close()
         self._disk.close()
@@ -117,42 +141,43 @@ class FrameWriter:
                 self._file.close()
                 self._disk.close()
 
-    def _write(self, name: str, array: NDArray[Any]) -> None:
-        # h5py's own look-up and resize take longer than the bytes of a small field.
-        dataset = h5py.h5d.open(self._file.id, name.encode())
-        dataset.set_extent((self.samples + 1, *array.shape[1:]))
-        encoder = self._encoders[name]
-        chunk = None if encoder is None else encoder.chunk(array)
+    def _write_large(self, name: str, array: NDArray[Any], chunk: bytes | None) -> None:
+        dataset = self._datasets[name]
+        dataset.id.set_extent((self.samples + 1, *array.shape[1:]))
         if chunk is None:
-            h5py.Dataset(dataset)[self.samples] = array[0]
+            dataset[self.samples] = array[0]
+            dataset.flush()  # chunks lie in the file in the order of samples and fields, whoever encodes
+            self._chunk_bytes += dataset.id.get_chunk_info(self.samples).size
         else:
-            dataset.write_direct_chunk((self.samples, *(0 for _ in array.shape[1:])), chunk)
+            dataset.id.write_direct_chunk((self.samples, *(0 for _ in array.shape[1:])), chunk)
+            self._chunk_bytes += len(chunk)
+
+    def _write_small(self) -> None:
+        """Write the rows that wait: one by one, HDF5's look-ups would take longer than their bytes."""
+        for name, rows in self._small.items():
+            if rows:
+                dataset = self._datasets[name]
+                dataset.resize(self.samples, axis=0)
+                dataset[self.samples - len(rows) :] = np.concatenate(rows)
+                rows.clear()
 
     def _create(self, name: str, array: NDArray[Any]) -> None:
-        field = FIELDS[name]
-        dtype = h5py.string_dtype() if field.dtype == "str" else array.dtype
-        large = field.dtype != "str" and array.nbytes >= LARGE_BYTES
+        field, large = FIELDS[name], is_large(name, array)
         dataset = self._file.create_dataset(
             name,
             shape=(0, *array.shape[1:]),
             maxshape=(None, *array.shape[1:]),
-            chunks=array.shape if large else (1024, *array.shape[1:]),
-            dtype=dtype,
+            chunks=array.shape if large else (SMALL_ROWS, *array.shape[1:]),
+            dtype=h5py.string_dtype() if field.dtype == "str" else array.dtype,
             **(_filter_settings(self._filter) if large else {}),
         )
         for key, text in (("unit", field.unit), ("frame", field.frame), ("invalid", field.invalid)):
             dataset.attrs[key] = text
         dataset.attrs["doc"] = field.doc
-        self._shapes[name] = array.shape[1:]
-        self._encoders[name] = lz4_encoder() if large and self._filter == "lz4" else None
-
-
-def row_crc32(name: str, value: Any) -> int:
-    """Checksum of one field of one sample, whatever filter it is stored through."""
-    if FIELDS[name].dtype == "str":
-        return zlib.crc32(str(value).encode())
-    little = np.asarray(value).astype(np.dtype(FIELDS[name].dtype).newbyteorder("<"), order="C", copy=False)
-    return zlib.crc32(little.data)
+        self._datasets[name], self._shapes[name] = dataset, array.shape[1:]
+        if not large:
+            self._small[name] = []
+            self._row_bytes += 16 if field.dtype == "str" else array.nbytes  # a text's length and place
 
 
 def _filter_settings(filter: Filter) -> dict[str, Any]:
@@ -161,39 +186,6 @@ def _filter_settings(filter: Filter) -> dict[str, Any]:
 
         return dict(hdf5plugin.LZ4())
     return {"compression": "gzip", "compression_opts": 1} if filter == "gzip" else {}
-
-
-class _Disk(io.FileIO):
-    """The file below HDF5, which never learns of a failed write: it would complain again at every close.
-
-    After the first failure nothing more is written, and `check` raises it.
-    """
-
-    _error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Take all bytes; keep what went wrong for `check`."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        try:
-            while rest and self._error is None:
-                rest = rest[super().write(rest) :]
-        except OSError as error:
-            self._error = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            if self._error is None:
-                super().truncate(size)
-        except OSError as error:
-            self._error = error
-        return size or 0
-
-    def check(self) -> None:
-        """Raise the first failure, with the file's name."""
-        if self._error is not None:
-            raise OSError(self._error.errno, self._error.strerror, str(self.name)) from self._error
 
 
 class FrameReader:
@@ -232,6 +224,17 @@ class FrameReader:
     def row(self, index: int, names: Sequence[str]) -> dict[str, Any]:
         """One sample of the named fields."""
         return {name: self._value(name, index) for name in names}
+
+    def chunks(self, index: int, names: Sequence[str]) -> dict[str, bytes]:
+        """The encoded bytes of those of the fields that `FrameWriter.prepare` can take as they are."""
+        found = {
+            name: chunks.stored(index) for name in names if (chunks := self._chunks_of(name)) is not None
+        }
+        return {name: chunk for name, chunk in found.items() if chunk is not None}
+
+    def is_small(self, name: str) -> bool:
+        """Whether many samples of a field share a chunk, so that `column` reads them at once."""
+        return bool(self._dataset(name).chunks[0] > 1)
 
     def check_row(self, index: int, values: Mapping[str, Any]) -> None:
         """Hold fields of one sample, as `row` gave them, against their checksums.
@@ -275,11 +278,13 @@ class FrameReader:
             raise KeyError(f"{self._path} lacks {name!r}; it holds {', '.join(self.fields)}.")
         return self._datasets[name]
 
-    def _value(self, name: str, index: int) -> Any:
-        dataset = self._dataset(name)
+    def _chunks_of(self, name: str) -> Chunks | None:
         if name not in self._chunks:
-            self._chunks[name] = chunks_of(dataset, self._file.id.get_vfd_handle())
-        chunks = self._chunks[name]
+            self._chunks[name] = chunks_of(self._dataset(name), self._file.id.get_vfd_handle())
+        return self._chunks[name]
+
+    def _value(self, name: str, index: int) -> Any:
+        dataset, chunks = self._dataset(name), self._chunks_of(name)
         try:
             sample = None if chunks is None else chunks.read(index)
             if sample is not None:
@@ -291,10 +296,3 @@ class FrameReader:
                 "Install hdf5plugin if its lz4 filter is missing; else the file is damaged: run "
                 "`bodytruth verify`, then build again."
             ) from error
-
-
-def _with_leading_axis(name: str, value: Any) -> NDArray[Any]:
-    field = FIELDS.get(name)
-    if field is not None and field.dtype == "str":
-        return np.array([value], dtype=object)
-    return np.asarray(value)[None]

@@ -2,9 +2,11 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from pipeline.setting_types import Odd, Settings, Share
+
+Starts = Literal[1, 2, 3, 4, 6, 8, 12, 24]  # sectors of 24 yaws
 
 
 class LayersSettings(Settings):
@@ -20,12 +22,104 @@ class LayersSettings(Settings):
 class NormalsSettings(Settings):
     """Least-squares normals (Tang 2019, section 6.1)."""
 
+    model: Literal["plane", "quadric"] = Field(
+        "plane", description="surface that is fitted; a quadric is best with a window of 9 px"
+    )
     window_px: Odd = Field(7, description="side of the square neighbourhood")
     max_step_m: PositiveFloat = Field(0.03, description="neighbours across a larger depth step are left out")
 
 
 class BodySettings(Settings):
     """Parameters, joints, parts and charts of the body in each frame."""
+
+
+class FitSettings(Settings):
+    """Bodies fitted to landmarks, and to depth where there is some (Bogo et al., 2016). Pixels are the crop's."""
+
+    joint_set: Literal["coco17", "body25", "mpii16", "h36m17"] = Field(
+        "coco17", description="landmarks that are drawn from the truth; files say their own"
+    )
+    landmark_noise_px: NonNegativeFloat = Field(
+        3.0, description="standard deviation of landmarks that are drawn from the truth, in u and in v"
+    )
+    landmark_sigma_px: PositiveFloat = Field(
+        3.0, description="standard deviation of a landmark of confidence 1, as the fit weighs it"
+    )
+    landmark_robust: PositiveFloat = Field(
+        10.0, description="scale of Geman-McClure's cost of a landmark, in standard deviations"
+    )
+    starts: Starts = Field(8, description="yaws that a fit with depth starts from")
+    kept: PositiveInt = Field(3, description="starts that go on from the landmarks to the depth")
+    starts_without_depth: Starts = Field(24, description="the same of a fit to landmarks alone")
+    kept_without_depth: PositiveInt = Field(
+        24, description="likewise; all of them find people who sit, whom few starts lead to"
+    )
+    shape_sigma: PositiveFloat = Field(0.85, description="standard deviation of the betas to expect")
+    tilt_sigma_rad: PositiveFloat = Field(0.15, description="how well the vertical is known")
+    bend_weight: NonNegativeFloat = Field(
+        0.3, description="weight of the prior against bent knees and elbows"
+    )
+    limit_sigma_rad: PositiveFloat = Field(0.05, description="how far a joint may pass its range")
+    touch_sigma_m: PositiveFloat = Field(0.01, description="how far limbs may pass into each other")
+    depth_points: PositiveInt = Field(360, description="measured points of a frame that count")
+    depth_sigma_m: PositiveFloat = Field(
+        0.007, description="standard deviation of a measured point from the body: sensor, cloth, coarse body"
+    )
+    depth_robust_m: PositiveFloat = Field(0.05, description="scale of Geman-McClure's cost of a point")
+    silhouette_sigma_m: PositiveFloat = Field(0.02, description="how far skin may stand out of the mask")
+    min_confidence: PositiveFloat = Field(
+        6.0, description="a frame whose landmarks' confidences add up to less is quarantined"
+    )
+    min_person_px: PositiveFloat = Field(
+        24.0, description="a frame whose landmarks' box has a smaller larger side is quarantined"
+    )
+    max_landmark_share: Share = Field(
+        0.05, description="a fit farther from its landmarks, over that side, is quarantined"
+    )
+    max_depth_m: PositiveFloat = Field(
+        0.03, description="a fit whose median distance from the depth is larger is quarantined"
+    )
+    max_off_mask: Share = Field(
+        0.3, description="a frame with a larger share of its landmarks off the mask is quarantined"
+    )
+    max_energy: PositiveFloat = Field(
+        6.0, description="a fit with more energy per landmark's coordinate or measured point is quarantined"
+    )
+    smooth: bool = Field(
+        True,
+        description="role moving: runs of frames of one camera are fitted again as clips, of one shape each",
+    )
+    smooth_turn_sigma_rad: PositiveFloat = Field(
+        0.03, description="standard deviation of the second difference of a joint's angles between frames"
+    )
+    smooth_place_sigma_m: PositiveFloat = Field(0.006, description="likewise of a joint's place")
+
+    @model_validator(mode="after")
+    def _kept_are_of_the_starts(self) -> Self:
+        for kept, starts in (("kept", "starts"), ("kept_without_depth", "starts_without_depth")):
+            if getattr(self, kept) > getattr(self, starts):
+                raise ValueError(f"{kept} must be at most {starts}, is {getattr(self, kept)}")
+        return self
+
+
+class SurfaceSettings(Settings):
+    """Points of the picture with their places on the body's surface (Yoshiyasu 2019, section 8.2)."""
+
+    points: PositiveInt = Field(
+        196, description="points of a picture at most; DensePose-COCO has no more on a person"
+    )
+    most_off_chart: PositiveFloat = Field(
+        0.05, description="a point farther beyond its chart's rim, in chart coordinates, has no place"
+    )
+    min_placed_share: Share = Field(
+        0.8, description="a frame with a place for a smaller share of its points is quarantined"
+    )
+    min_sides_right: Share = Field(
+        0.5, description="a frame whose points agree less on left and right is quarantined"
+    )
+    min_sides_votes: PositiveInt = Field(
+        20, description="with fewer points that tell left from right, nothing is said of it"
+    )
 
 
 class VoxelsSettings(Settings):

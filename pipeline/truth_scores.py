@@ -1,9 +1,13 @@
 """How far estimates lie from what was really there."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.comparison import rotation_angle_rad
+from pipeline.voxels.grids import CUBE, alignment_depth, orthographic_grid
+from pipeline.voxels.voxelise import voxelise
 
 Float64 = NDArray[np.float64]
 SURFACE_POINTS = 100_000  # a person has about 2 m^2: one point every 4 mm
@@ -40,3 +44,31 @@ def surface_points(
     root, share = np.sqrt(rng.random(count)), rng.random(count)
     weights = np.stack([1 - root, root * (1 - share), root * share], axis=1)
     return np.asarray(np.einsum("nk,nki->ni", weights, chosen))
+
+
+def body_errors(
+    true_m: tuple[NDArray[Any], ...],
+    fitted_m: tuple[NDArray[Any], ...],
+    faces: NDArray[np.int32],
+    K: Float64,
+    *,
+    size_px: int,
+) -> tuple[float, float, float, float]:
+    """Errors of one fitted body: of its joints, of them about the root, of its vertices, and its volume's overlap.
+
+    Args:
+        true_m, fitted_m: joints (J 3), the root first, and vertices (V 3) in the camera frame.
+        K: of the crop, whose grid of Jackson et al.'s cube about the true body both volumes are taken in.
+
+    Returns:
+        Three mean distances in metres (MPJPE, MPJPE root-aligned, PVE), and intersection over union.
+    """
+    apart_m = fitted_m[0] - true_m[0]
+    means = [
+        np.linalg.norm(d, axis=1).mean() for d in (apart_m, apart_m - apart_m[:1], fitted_m[1] - true_m[1])
+    ]
+    grid = orthographic_grid(K, alignment_depth(true_m[1], "mean"), CUBE, size_px=size_px, scale=1.0)
+    inside = [voxelise(v, faces, grid, CUBE, max_open_share=1.0)[0] for v in (true_m[1], fitted_m[1])]
+    union = np.count_nonzero(inside[0] | inside[1])
+    overlap = np.count_nonzero(inside[0] & inside[1]) / union if union else 0.0
+    return float(means[0]), float(means[1]), float(means[2]), overlap

@@ -8,6 +8,8 @@ Polygonal Facets", 1998), which does not depend on how a surface is cut and is B
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cameras import pixel_rays
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
@@ -64,22 +66,54 @@ def normals_from_visibility(
         behind are flipped, those that interpolation leans away at the rim are tilted back (`lean_to_camera`).
         Where the three vertex normals cancel, the face's own; 0 at misses and on faces without area.
     """
+    from pipeline import visibility_kernels as kernels
+
     seen = face_index >= 0
-    triangles = faces[face_index[seen]]
-    u, v = bary[seen].astype(np.float64).T
-    weights = np.stack([1.0 - u - v, u, v], axis=1)
-    corners = vertices[triangles]
-    points_cam = np.einsum("nk,nki->ni", weights, corners) @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
-    face_normals = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
-    normals = _unit(np.einsum("nk,nki->ni", weights, normals_world[triangles]))
-    cancelled = _dot(normals, normals) == 0
-    normals[cancelled] = face_normals[cancelled]
-    normals, face_normals = (world @ cam_from_world[:3, :3].T for world in (normals, face_normals))
-    normals[_dot(face_normals, points_cam) > 0] *= -1.0
-    normals[_dot(face_normals, face_normals) == 0] = 0.0
+    mesh = (vertices, faces, normals_world)
+    normals, points_cam = kernels.interpolate_normals(face_index[seen], bary[seen], mesh, cam_from_world)
+    leans = _dot(normals, points_cam) > -GRAZING_COSINE * np.sqrt(_dot(points_cam, points_cam))
+    normals[leans] = lean_to_camera(normals[leans], points_cam[leans])
     out = np.zeros((*face_index.shape, 3), dtype=np.float32)
-    out[seen] = lean_to_camera(normals, points_cam)
+    out[seen] = normals
     return out
+
+
+def vertex_values(face_index: Int32, bary: Float32, *, faces: Int32, values: Float32) -> Float32:
+    """Interpolate one number of each vertex over the faces that a camera sees.
+
+    Args:
+        face_index: (H W), row of `faces`, -1 where nothing is seen.
+        bary: (H W 2), weights of a face's second and third vertex.
+        values: (V), any unit.
+
+    Returns:
+        (H W) in the values' unit; 0 where nothing is seen.
+    """
+    seen = face_index >= 0
+    first, second, third = values[faces[face_index[seen]]].T
+    u, v = bary[seen].T
+    out = np.zeros(face_index.shape, dtype=np.float32)
+    out[seen] = first + u * (second - first) + v * (third - first)
+    return out
+
+
+def depth_sigma(sigma_m: Float32, normal_cam: Float32, K: Float64) -> Float32:
+    """Turn the standard deviation of a surface along its normal into that of its depth along the optical axis.
+
+    A plane n.p = d is met by the ray z r, r = (x, y, 1), at z = d / (n.r): what moves the plane by sigma along n moves
+    the depth by sigma / |n.r|.
+
+    Args:
+        sigma_m: (H W) along the normal; 0 where it is not known.
+        normal_cam: (H W 3), unit; 0 where nothing is seen.
+
+    Returns:
+        (H W) metres; 0 where nothing is seen or sigma is not known.
+    """
+    height, width = sigma_m.shape
+    cosine = np.abs(_dot(normal_cam.astype(np.float64), pixel_rays(K, height, width)))
+    out = np.zeros(sigma_m.shape)
+    return np.divide(sigma_m, cosine, out=out, where=cosine > 0).astype(np.float32)
 
 
 def lean_to_camera(normals_cam: Float64, points_cam: Float64) -> Float64:

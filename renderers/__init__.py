@@ -1,1 +1,1 @@
-"""Meshes to images: Blender in its own process, and Embree as its fast twin and cross-check."""
+"""Meshes to images: Blender in its own process, a z-buffer as its fast twin, and Embree to check either."""

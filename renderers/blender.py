@@ -39,8 +39,9 @@ def render_views(  # noqa: PLR0913 - what to render, how large, and within which
 ) -> Iterator[RenderedView]:
     """Yield depth and normals of a still mesh from each view, in order, while Blender works on the next ones.
 
-    Normals are interpolated from angle-weighted vertex normals, as `pipeline.visibility` does it. Call and
-    consume in one thread: on Linux a child dies with the thread that started it.
+    Normals are interpolated from angle-weighted vertex normals, as `pipeline.visibility` does it. A pixel whose
+    ray first meets a face from behind sees nothing, as in `renderers.fused`. Call and consume in one thread: on
+    Linux a child dies with the thread that started it.
 
     Args:
         vertices: (V 3) float64, world frame, metres; may lie far from the world's origin.

@@ -1,7 +1,4 @@
-"""Meshes to visibility buffers by our own z-buffer: Embree's twin for meshes that are seen once or twice.
-
-It builds no search tree and needs numpy and numba alone.
-"""
+"""Meshes to visibility buffers by our own z-buffer; it builds no search tree and needs numpy and numba alone."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Meshes to visibility buffers by Embree's ray casting (through Open3D): the fast twin and the cross-check.
+"""Meshes to visibility buffers by Embree's ray casting (through Open3D): the cross-check, and distances.
 
 Every ray is (x, y, 1) in the camera frame, not of unit length: the hit parameter t then *is* z along the
 optical axis, and no conversion between ray length and depth can go wrong.

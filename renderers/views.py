@@ -31,7 +31,7 @@ class RenderedView:
     Attributes:
         depth_m: (H W) float32, z along the optical axis at the pixel centre; 0 where nothing was hit.
         normal: (H W 3) float32, unit, camera frame, facing the camera (n.p < 0); 0 where nothing was hit.
-        mask: (H W) bool, True where the mesh was hit.
+        mask: (H W) bool, True where the mesh was hit; of one known from one side alone, on that side.
     """
 
     frame: int

@@ -7,7 +7,9 @@ import numpy as np
 
 from pipeline.adoption import trusted_mask
 from pipeline.errors import GateError
+from pipeline.prepared import Prepared
 from pipeline.quality import QuarantineRow
+from pipeline.settings import AdoptSettings
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
 from tasks.foreground import Foreground
@@ -34,30 +36,22 @@ class Adopt(CaptureStage):
         rows: list[QuarantineRow] = []
         kept_px = valid_px = 0
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
-            for done, row in enumerate(frames):
-                mask = trusted_mask(
-                    row["depth_raw_m"],
-                    erode_px=settings.erode_px,
-                    max_from_median_m=settings.max_from_median_m,
-                    least_piece_share=settings.least_piece_share if moving else 1.0,
-                )
-                count_px = int(np.count_nonzero(mask))
-                if count_px < settings.min_mask_px:
-                    rows.append(self._too_little(int(row["frame"]), count_px, settings.min_mask_px))
+
+            def trusted(row: dict[str, Any]) -> tuple[int, int, int, Prepared | None]:
+                sample = _adopted(row, settings, moving=moving)
+                count_px = int(np.count_nonzero(sample["mask"]))
+                prepared = writer.prepare(sample) if count_px >= settings.min_mask_px else None
+                return int(row["frame"]), count_px, int(np.count_nonzero(row["depth_raw_m"])), prepared
+
+            for done, (frame, count_px, given_px, sample) in enumerate(
+                frames.map(trusted, threads=inputs.threads)
+            ):
+                if sample is None:
+                    rows.append(self._too_little(frame, count_px, settings.min_mask_px))
                 else:
                     kept_px += count_px
-                    valid_px += int(np.count_nonzero(row["depth_raw_m"]))
-                    writer.append(
-                        {
-                            "frame": np.int32(row["frame"]),
-                            "K": row["K"],
-                            "mask": mask,
-                            "depth_m": np.where(mask, row["depth_raw_m"], np.float32(0)),
-                            # There is nothing that this depth could be held against.
-                            "fused_residual_m": np.float32(-1),
-                            "fused_coverage": np.float32(-1),
-                        }
-                    )
+                    valid_px += given_px
+                    writer.append(sample)
                 progress(done + 1, len(frames))
             samples = writer.samples
         if samples == 0:
@@ -79,3 +73,21 @@ class Adopt(CaptureStage):
             unit="px",
             limit=float(least_px),
         )
+
+
+def _adopted(row: dict[str, Any], settings: AdoptSettings, *, moving: bool) -> dict[str, Any]:
+    mask = trusted_mask(
+        row["depth_raw_m"],
+        erode_px=settings.erode_px,
+        max_from_median_m=settings.max_from_median_m,
+        least_piece_share=settings.least_piece_share if moving else 1.0,
+    )
+    return {
+        "frame": np.int32(row["frame"]),
+        "K": row["K"],
+        "mask": mask,
+        "depth_m": np.where(mask, row["depth_raw_m"], np.float32(0)),
+        # There is nothing that this depth could be held against.
+        "fused_residual_m": np.float32(-1),
+        "fused_coverage": np.float32(-1),
+    }

@@ -1,4 +1,4 @@
-"""The gates of rendered depth: enough of the surface is seen, and Blender and the ray caster agree."""
+"""The gates of rendered depth: enough of the surface is seen, and Blender and a second renderer agree."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from pipeline.spread import Spread, figure
 
 @dataclass
 class Agreement:
-    """Holds one capture's rendered frames against ray casting, frame by frame, in fixed memory.
+    """Holds one capture's frames by Blender against those of a second renderer, one by one, in fixed memory.
 
     Attributes:
         stage: whose frames and settings they are.
@@ -28,41 +28,61 @@ class Agreement:
 
     def __post_init__(self) -> None:
         self._differences = Spread(low=0.0, high=0.01, bins=10_000)
-        self._silhouette_px = self._kept = 0
+        self._silhouette_px = self._compared = 0
+        self._disproof: QuarantineRow | None = None
 
-    def keeps(self, frame: int, depth_m: np.ndarray, cast_m: np.ndarray) -> bool:
-        """Whether a frame passes; one that does not leaves a row."""
-        difference_m, edge_px = depth_difference(depth_m, cast_m)
-        row = self._seen_too_little(frame, depth_m) or self._differs(frame, difference_m)
-        if row is not None:
-            self.rows.append(row)
+    def keeps(self, frame: int, depth_m: np.ndarray, second_m: np.ndarray) -> bool:
+        """Whether a frame that both have rendered passes; one that does not leaves a row."""
+        if not self.sees_enough(frame, depth_m):
             return False
-        self._differences.add(np.abs(difference_m))
-        self._silhouette_px += edge_px
-        self._kept += 1
-        return True
+        row = self._compare(frame, depth_m, second_m)
+        self.rows += [row] if row else []
+        return row is None
+
+    def sees_enough(self, frame: int, depth_m: np.ndarray) -> bool:
+        """Whether a frame sees enough of the surface; one that does not leaves a row."""
+        row = self._seen_too_little(frame, depth_m)
+        self.rows += [row] if row else []
+        return row is None
+
+    def prove(self, frame: int, depth_m: np.ndarray, second_m: np.ndarray) -> None:
+        """Compare a frame that stands for all: where it differs, nothing is known of the others."""
+        row = self._compare(frame, depth_m, second_m)
+        self._disproof = self._disproof or row
+
+    def _refusal(self, row: QuarantineRow, message: str) -> GateError:
+        return GateError(row.reason, message, value=row.value, unit=row.unit, limit=row.limit, rows=self.rows)
+
+    def _compare(self, frame: int, depth_m: np.ndarray, second_m: np.ndarray) -> QuarantineRow | None:
+        difference_m, edge_px = depth_difference(depth_m, second_m)
+        row = self._differs(frame, difference_m)
+        if row is None:
+            self._differences.add(np.abs(difference_m))
+            self._silhouette_px += edge_px
+            self._compared += 1
+        return row
 
     def figures(self) -> dict[str, dict[str, Any]]:
-        """What the kept frames came to.
+        """What the compared frames came to.
 
         Raises:
-            GateError: where no frame was kept.
+            GateError: where no frame passed, or one that stands for all did not.
         """
-        if self._kept == 0:
-            raise GateError(
-                self.rows[0].reason,
+        if self._disproof is not None:
+            raise self._refusal(self._disproof, self._disproof.message)
+        if self._compared == 0:
+            first = self.rows[0]
+            message = (
                 f"capture {self.capture}: at least one camera must see the surface, none of {len(self.rows)} "
-                f"does. First: {self.rows[0].message}",
-                value=self.rows[0].value,
-                unit=self.rows[0].unit,
-                limit=self.rows[0].limit,
-                rows=self.rows,
+                f"does. First: {first.message}"
             )
+            raise self._refusal(first, message)
         limit_m = self.settings.max_disagreement_m
         return {
-            "Blender against ray cast, median": figure(self._differences.quantile(0.5), "m", limit=limit_m),
-            "Blender against ray cast, p99": figure(self._differences.quantile(0.99), "m"),
-            "pixels seen by one renderer only": figure(self._silhouette_px / self._kept, "px per frame"),
+            "renderers apart, median": figure(self._differences.quantile(0.5), "m", limit=limit_m),
+            "renderers apart, p99": figure(self._differences.quantile(0.99), "m"),
+            "pixels seen by one renderer only": figure(self._silhouette_px / self._compared, "px per frame"),
+            "frames of both renderers": figure(self._compared, "frames"),
         }
 
     def _seen_too_little(self, frame: int, depth_m: np.ndarray) -> QuarantineRow | None:
@@ -90,9 +110,9 @@ class Agreement:
             capture=self.capture,
             stage=self.stage,
             reason="renderers-disagree",
-            message=f"capture {self.capture}, frame {frame}: Blender and ray casting must agree within "
+            message=f"capture {self.capture}, frame {frame}: Blender and a second renderer must agree within "
             f"{limit_m * 1e3:.3f} mm in the median, differ by {median_m * 1e3:.3f} mm. "
-            "Left out; one of the two renderers is broken on this machine.",
+            "One of the two is broken on this machine.",
             frame=frame,
             value=median_m if np.isfinite(median_m) else None,
             unit="m",

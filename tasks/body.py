@@ -20,6 +20,7 @@ from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
 
 BODY = ("body_pose_rad", "body_betas", "body_transl_m")
+SILHOUETTES = "body silhouette against the measured person, median"
 
 
 class Body(CaptureStage):
@@ -44,20 +45,31 @@ class Body(CaptureStage):
                     "body_betas": known.betas[at],
                     "body_transl_m": known.transl_m[at],
                 }
-                figure_m = bare_figure(default_body(), *parameters.values())
-                _, labels = label_view(figure_m, row["K"], row["world_from_cam"], size_px=size_px)
-                body_mask = labels.pop("mask")
-                overlap.append(silhouette_iou(body_mask, row["depth_raw_m"] > 0))
-                labels["body_depth_m"] = labels.pop("depth_m")
-                writer.append({"frame": np.int32(row["frame"]), **parameters, **labels})
+                sample = body_sample(parameters, row["K"], row["world_from_cam"], size_px)
+                overlap.append(silhouette_iou(sample["body_depth_m"] > 0, row["depth_raw_m"] > 0))
+                writer.append({"frame": np.int32(row["frame"]), **sample})
                 progress(done + 1, len(frames))
-        stats = {
-            "body silhouette against the measured person, median": figure(float(np.median(overlap)), "1")
-        }
+        stats = {SILHOUETTES: figure(float(np.median(overlap)), "1")}
         return StageResult(samples=len(frames), stats=stats)
+
+
+def body_sample(
+    parameters: dict[str, np.ndarray], K: np.ndarray, world_from_cam: np.ndarray, size_px: int
+) -> dict[str, Any]:
+    """Fields of a sample's body: its parameters, as `BODY` names them, and what a camera sees of it, bare."""
+    figure_m = bare_figure(default_body(), *(parameters[name] for name in BODY))
+    _, labels = label_view(figure_m, K, world_from_cam, size_px=size_px)
+    del labels["mask"]  # body_depth_m has it
+    labels["body_depth_m"] = labels.pop("depth_m")
+    return {**parameters, **labels}
 
 
 def vertices_in_camera(row: dict[str, Any]) -> np.ndarray:
     """Vertices (V 3) of a sample's body in its camera's frame, metres."""
+    return transform(invert_rigid(row["world_from_cam"]), posed_row(row)[1])
+
+
+def posed_row(row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (24 3) and vertices (V 3) of a sample's body in the world, metres."""
     posed = default_body().posed(row["body_pose_rad"][None], row["body_betas"], row["body_transl_m"])
-    return transform(invert_rigid(row["world_from_cam"]), posed.vertices_m[0])
+    return posed.joints_m[0], posed.vertices_m[0]

@@ -55,6 +55,7 @@ for _verb in (
     making_verbs.clean,
     reading_verbs.export,
     body_verbs.convert_body,
+    body_verbs.convert_charts,
     training_verbs.train,
     training_verbs.evaluate,
     training_verbs.predict,

@@ -109,5 +109,6 @@ class BuildProgress:
 
 
 def _name(task: SealedTask) -> str:
-    capture = getattr(task, "capture", None)
-    return task.NAME if capture is None else f"{task.NAME} {capture}"
+    # A chunk says which of its capture's it is.
+    parts = (task.NAME, *(getattr(task, name, None) for name in ("capture", "chunk")))
+    return " ".join(part for part in parts if part is not None)

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from pipeline.capture_tables import frames_slice
 from pipeline.captures.opening import open_capture
 from pipeline.errors import InputError, StageError
 from pipeline.fingerprints import FileHashes
@@ -27,6 +28,23 @@ def _manifest(path: str, places: object) -> Manifest:
 def raw_digest(path: str, capture: str) -> str:
     """One hash over every raw file that a capture's chosen frames touch; a broken capture has one too."""
     return _raw_digest(path, capture, trust=True)
+
+
+@functools.cache
+def capture_frames(path: str, capture: str) -> int:
+    """How many frames a manifest chooses of a capture; 0 where it cannot be opened."""
+    manifest = manifest_of(path)
+    table = manifest.captures[capture]
+    if table.count is not None:
+        return table.count
+    if isinstance(table.frames, tuple):
+        return len(table.frames)
+    folder = manifest.capture_folder(capture)
+    try:
+        listed = open_capture(folder, table.format, table.options).frames if folder else []
+    except InputError:
+        return 0
+    return len(listed[frames_slice(table.frames)] if table.frames else listed)
 
 
 def rehash(path: str) -> None:
@@ -58,6 +76,7 @@ def forget() -> None:
     """Drop what was read, so that the next call sees the files as they are now."""
     _manifest.cache_clear()
     raw_digest.cache_clear()
+    capture_frames.cache_clear()
 
 
 def without_places(text: str, manifest: Manifest, capture: str) -> str:

@@ -7,11 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipeline.capture_tables import frames_slice
-from pipeline.captures.opening import open_capture
-from pipeline.errors import InputError
 from pipeline.manifest import Manifest
 from pipeline.sealing import RECORD, read_record
+from tasks.context import capture_frames
+from tasks.render_chunk import RenderChunk
 from tasks.scan import Scan
 from tasks.stage import CaptureStage, SealedTask
 
@@ -40,7 +39,7 @@ class Estimator:
         self._manifest = manifest
         self._history = _per_frame(manifest.folder)
         self._calibration = json.loads((Path(__file__).parent / "stage_costs.json").read_text())
-        self._frames = {capture: _capture_frames(manifest, capture) for capture in manifest.captures}
+        self._frames = {capture: capture_frames(str(manifest.path), capture) for capture in manifest.captures}
 
     def cost(self, task: SealedTask) -> Cost | None:
         """Cost of one task to build, or None for a stage that neither history nor calibration knows."""
@@ -56,10 +55,12 @@ class Estimator:
             source="history" if history else "calibration",
         )
 
-    def _units(self, task: SealedTask) -> int:
+    def _units(self, task: SealedTask) -> float:
         """Frames that a task works on; a scan is one, however many pictures are taken of it."""
         if not isinstance(task, CaptureStage):
             return sum(self._frames.values())
+        if isinstance(task, RenderChunk):
+            return task.share() * self._frames[task.capture]
         return 1 if isinstance(task, Scan) else self._frames[task.capture]
 
 
@@ -80,20 +81,6 @@ def _per_frame(folder: Path) -> dict[str, dict[str, float]]:
         stage: {name: median(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
         for stage, rows in figures.items()
     }
-
-
-def _capture_frames(manifest: Manifest, capture: str) -> int:
-    table = manifest.captures[capture]
-    if table.count is not None:
-        return table.count
-    if isinstance(table.frames, tuple):
-        return len(table.frames)
-    folder = manifest.capture_folder(capture)
-    try:
-        listed = open_capture(folder, table.format, table.options).frames if folder else []
-    except InputError:
-        return 0
-    return len(listed[frames_slice(table.frames)] if table.frames else listed)
 
 
 if __name__ == "__main__":  # writes stage_costs.json from the outputs of the shipped datasets

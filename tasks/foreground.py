@@ -1,5 +1,6 @@
 """Ingested frames to the subject's mask and square crop."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from pipeline.capture_tables import CaptureTable
 from pipeline.captures.capture import Frame
 from pipeline.foreground import ForegroundKind, crop_box
 from pipeline.foreground_screening import ForegroundScreening, empty_among, learned_finder
+from pipeline.gates.finding import Finding
+from pipeline.in_order import in_order
+from pipeline.prepared import Prepared
 from pipeline.quality import QuarantineRow
 from pipeline.settings import ForegroundSettings
 from pipeline.spread import figure
@@ -19,6 +23,8 @@ from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.rows import refuse_if_empty, rejected_pictures, rows_of
 from tasks.stage import CaptureStage, SealedTask
+
+_Seen = tuple[dict[str, Any], np.ndarray | None, list[Finding]]  # a frame's fields, its mask, what was found
 
 
 class Foreground(CaptureStage):
@@ -52,14 +58,29 @@ class Foreground(CaptureStage):
             chosen = sorted(lost.union(numbers))
             empty = empty_among(chosen, table.empty_frames)
             screening = _screening(ingested, chosen, table, settings)
-            for done, row in enumerate(ingested.rows(ingested.fields)):
-                if int(row["frame"]) not in empty:
-                    mask, findings = screening.see(_frame(row))
-                    if mask is not None and not any(finding.drops for finding in findings):
-                        writer.append(_crop(row, mask, table.foreground, size_px))
-                    else:
-                        rejected.add(_frame(row), findings[0].reason)
-                    rows += rows_of(self, findings)
+
+            def read(at: int) -> dict[str, Any]:
+                return ingested.row(at, ingested.fields)
+
+            def seen() -> Iterator[_Seen]:
+                # Frames are judged in their order: some finders follow a person from one to the next.
+                for row in in_order(read, range(len(ingested)), threads=inputs.threads):
+                    mask, findings = (None, []) if int(row["frame"]) in empty else screening.see(_frame(row))
+                    yield row, mask, findings
+
+            def cut(judged: _Seen) -> tuple[_Seen, Prepared | None]:
+                row, mask, findings = judged
+                if mask is None or any(finding.drops for finding in findings):
+                    return judged, None
+                return judged, writer.prepare(_crop(row, mask, table.foreground, size_px))
+
+            judged_frames = in_order(cut, seen(), threads=inputs.threads)
+            for done, ((row, _, findings), sample) in enumerate(judged_frames):
+                if sample is not None:
+                    writer.append(sample)
+                elif findings:
+                    rejected.add(_frame(row), findings[0].reason)
+                rows += rows_of(self, findings)
                 progress(done + 1, len(ingested))
             kept = writer.samples
         # Where no frame with anybody came through ingest, its rows say why.

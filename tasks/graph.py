@@ -14,6 +14,7 @@ import luigi
 from pipeline.errors import StageError
 from pipeline.sealing import PART_MARK, fsync_folder
 from tasks.make_report import MakeReport
+from tasks.render_chunk import RenderChunk
 from tasks.shards import Shards, stages_of
 from tasks.stage import CaptureStage, SealedTask
 
@@ -70,7 +71,9 @@ def capture_stages(manifest: str, capture: str) -> list[CaptureStage]:
 def all_tasks(manifest: str) -> Iterator[SealedTask]:
     """Every sealed task of a manifest, each after what it stands on."""
     for capture in Shards(manifest=manifest).loaded().captures:
-        yield from capture_stages(manifest, capture)
+        for stage in capture_stages(manifest, capture):
+            yield from (task for task in stage.upstream().values() if isinstance(task, RenderChunk))
+            yield stage
     yield Shards(manifest=manifest)
     yield MakeReport(manifest=manifest)
 

@@ -1,11 +1,14 @@
 """What a stage reads: its manifest, its capture, and the frames of the stages above it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from pipeline.capture_tables import CaptureTable
+from pipeline.in_order import in_order
 from pipeline.manifest import Manifest
 from pipeline.sealing import read_record, require_undamaged
 from pipeline.store import FrameReader
@@ -13,6 +16,7 @@ from tasks.context import manifest_of
 from tasks.job import Job
 
 FRAMES_FILE = "frames.h5"
+Made = TypeVar("Made")
 REJECTED_FILE = "rejected.h5"  # small pictures of frames that were left out
 
 
@@ -57,10 +61,9 @@ class Inputs:
 
     def fields(self, name: str) -> list[str]:
         """The fields that a stage above wrote for each frame; none where it writes no frames."""
-        file = self.folder(name) / FRAMES_FILE
-        if not file.is_file():
-            return []
-        with FrameReader(file) as reader:
+        if not (self._folders[name] / FRAMES_FILE).is_file():
+            return []  # nothing is read, so nothing is checked: it may be a capture's raw files
+        with FrameReader(self.folder(name) / FRAMES_FILE) as reader:
             return reader.fields
 
     def joined(self, fields: Mapping[str, Sequence[str]]) -> "JoinedFrames":
@@ -76,6 +79,7 @@ class JoinedFrames:
         numbers = {name: reader.column("frame").tolist() for name, reader in readers.items()}
         self._row = {name: {frame: row for row, frame in enumerate(found)} for name, found in numbers.items()}
         self.frames: list[int] = sorted(set.intersection(*(set(found) for found in numbers.values())))
+        self._columns: dict[tuple[str, str], NDArray[Any] | None] = {}
 
     def close(self) -> None:
         """Close the files below; a dataset of many captures would else run out of handles."""
@@ -98,9 +102,31 @@ class JoinedFrames:
         for frame in self.frames:
             yield self.read(frame, self._fields)
 
+    def map(self, work: Callable[[dict[str, Any]], Made], *, threads: int) -> Iterator[Made]:
+        """What `work` makes of each sample, in order; some are read and worked on at once, by threads."""
+        return in_order(lambda frame: work(self.read(frame, self._fields)), self.frames, threads=threads)
+
     def read(self, frame: int, fields: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         """The named fields of one frame, and its number."""
         sample: dict[str, Any] = {"frame": frame}
-        for name, names in fields.items():
-            sample.update(self._readers[name].row(self._row[name][frame], names))
+        for stage, names in fields.items():
+            row = self._row[stage][frame]
+            columns = {name: self._column(stage, name) for name in names}
+            large = self._readers[stage].row(row, [name for name in names if columns[name] is None])
+            for name, column in columns.items():
+                sample[name] = large[name] if column is None else column[row]
         return sample
+
+    def chunks(self, frame: int) -> dict[str, bytes]:
+        """The encoded bytes of one frame's fields, as far as `FrameWriter.prepare` can take them as they are."""
+        found: dict[str, bytes] = {}
+        for stage, names in self._fields.items():
+            found |= self._readers[stage].chunks(self._row[stage][frame], names)
+        return found
+
+    def _column(self, stage: str, name: str) -> NDArray[Any] | None:
+        """All rows of a small field, which are read at once; None of a large one."""
+        if (stage, name) not in self._columns:
+            reader = self._readers[stage]
+            self._columns[stage, name] = reader.column(name) if reader.is_small(name) else None
+        return self._columns[stage, name]

@@ -12,15 +12,18 @@ from pipeline.pictures import (
     chart_picture,
     contact_sheet,
     depth_picture,
+    length_picture,
     mask_picture,
     normal_picture,
     part_picture,
     png_bytes,
     signed_picture,
+    volume_picture,
 )
 from pipeline.sealing import RECORD
 from pipeline.shards import INDEX, read_index
 from pipeline.store import FrameReader
+from pipeline.voxels.packing import unpack
 from tasks.inputs import FRAMES_FILE
 
 SHEET_SAMPLES = 6
@@ -173,16 +176,27 @@ def _attributes(reader: FrameReader) -> dict[str, Any]:
 
 def _drawable(name: str) -> bool:
     shape = FIELDS[name].shape.split()
-    return shape[:2] in (["H", "W"], ["Hs", "Ws"])
+    return shape[:2] in (["H", "W"], ["Hs", "Ws"]) or shape[:3] == ["R", "H", "W"] or _is_volume(name)
+
+
+def _is_volume(name: str) -> bool:
+    return FIELDS[name].frame == "vox" and FIELDS[name].dtype == "uint8"
 
 
 def _picture(name: str, row: dict[str, Any]) -> np.ndarray:
     value = row[name]
+    if _is_volume(name):
+        return volume_picture(unpack(value, 8 * value.shape[-1]))
+    if FIELDS[name].shape.startswith("R "):
+        value = value[0]  # the first of a frame's references
+        if value.ndim == 3:
+            lengths = np.linalg.norm(value, axis=-1)
+            return length_picture(value, lengths > 0, max(float(np.percentile(lengths, 99)), 1e-6))
     if value.dtype == np.uint8:
         return part_picture(value) if value.ndim == 2 else value
     if value.dtype == np.bool_:
         return mask_picture(value)
-    if name == "surface_uv":
+    if name in ("surface_uv", "densepose_uv"):
         return chart_picture(value.any(axis=-1).astype(np.uint8), value)
     if value.ndim == 3:
         return normal_picture(value, value.any(axis=-1))

@@ -14,8 +14,9 @@ from pipeline.quality import QuarantineRow
 from pipeline.settings import MotionSettings
 from pipeline.spread import figure
 from pipeline.store import FrameWriter
-from tasks.body import BODY, Body, vertices_in_camera
-from tasks.foreground import Foreground
+from tasks.bodies import bodies_upstream, body_fields
+from tasks.body import vertices_in_camera
+from tasks.fit import Fit
 from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
 from tasks.job import Progress, StageResult
 from tasks.rows import rows_of
@@ -28,16 +29,14 @@ class Motion(CaptureStage):
     NAME = "motion"
 
     def upstream(self) -> dict[str, SealedTask]:
-        stages = [self.sibling(Foreground), self.sibling(Body)]
-        return {stage.NAME: stage for stage in stages}
+        return bodies_upstream(self)
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.motion
+        (views, of_view), (bodies, of_body) = body_fields(self).items()
+        residual = ("body_fit_landmark_residual_px",) if bodies == Fit.NAME else ()
         frames = inputs.joined(
-            {
-                "foreground": ("K", "world_from_cam", "depth_raw_m"),
-                "body": (*BODY, "body_depth_m"),
-            }
+            {views: (*of_view, "depth_raw_m"), bodies: (*of_body, "body_depth_m", *residual)}
         )
         clip = _Clip(frames, settings)
         rows: list[QuarantineRow] = []
@@ -80,10 +79,11 @@ class _Clip:
             vertices.append(vertices_in_camera(row).astype(np.float32))
             self._K.append(row["K"])
             self.size_px = len(row["depth_raw_m"])
+            known = row.get("body_fit_landmark_residual_px")
             found = frame_findings(
                 int(row["frame"]),
                 silhouette_iou(row["body_depth_m"] > 0, row["depth_raw_m"] > 0),
-                None,
+                None if known is None else float(known),
                 min_silhouette_iou=settings.min_silhouette_iou,
                 max_keypoint_residual_px=settings.max_keypoint_residual_px,
             )

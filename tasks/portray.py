@@ -27,6 +27,7 @@ class Portray(CaptureStage):
     """`count` pictures of a scan; light, view, scale and background are drawn for each frame by itself."""
 
     NAME = "portray"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
         return {"scan": self.sibling(Scan)}

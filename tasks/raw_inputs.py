@@ -3,6 +3,7 @@
 from pipeline.captures.capture import Capture
 from pipeline.captures.opening import open_capture
 from pipeline.manifest import Manifest
+from tasks.correspond import opened_charts
 from tasks.scan import opened_scan
 from tasks.script import check_motion
 
@@ -17,6 +18,8 @@ def open_inputs(manifest: Manifest, capture: str) -> Capture | None:
         InputError: when the capture as a whole is missing or malformed.
     """
     table, path = manifest.captures[capture], manifest.capture_folder(capture)
+    if table.chart_file is not None:
+        opened_charts(manifest, capture)
     recording = manifest.motion_file(capture)
     if recording is not None:
         check_motion(recording)

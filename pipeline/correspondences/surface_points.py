@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.captures.annotation import SurfacePoints
-from pipeline.correspondences.charts import APART, DENSEPOSE, PARTS, Charts, check_parametrisation
-from pipeline.errors import InputError
+from pipeline.correspondences.charts import APART, PARTS, Charts, check_parametrisation
+from pipeline.correspondences.reasons import REASONS
 from pipeline.gates.finding import Finding
 
 Float32 = NDArray[np.float32]
@@ -21,8 +21,6 @@ Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 UInt8 = NDArray[np.uint8]
 
-# Why a point has no place; the number is the row.
-REASONS = ("", "no-part", "unknown-part", "uv-not-finite", "uv-outside", "empty-chart", "off-chart")
 RANGE_SLACK = 1e-6  # of a coordinate beyond [0, 1]: float32 steps by 6e-8 there
 MOST_OFF_CHART = 0.05
 
@@ -148,28 +146,6 @@ def unplaced(places: SurfacePlaces, *, frame: int | None, least_placed: float) -
             f"{place}{least_placed:.0%} of the points must have a place on the surface, {counts[0]} of {told} do "
             f"({why or 'there are no points'}). Left out; check parts and coordinates at the source."
         ),
-    )
-
-
-def annotated_places(
-    points: SurfacePoints, charts: Charts | None, *, most_off_chart: float = MOST_OFF_CHART
-) -> SurfacePlaces:
-    """Look up points that DensePose's annotators marked; possible only with DensePose's own charts.
-
-    Without them an annotated point still has its part (`part_agreement` uses it) and its pixel.
-
-    Raises:
-        InputError: chart-file-missing, where there are no charts or they are not DensePose's.
-    """
-    if charts is None or charts.parametrisation != DENSEPOSE:
-        raise InputError(
-            "chart-file-missing",
-            "surface points of DensePose-COCO: their U and V must be read in DensePose's own charts, there are "
-            f"{'none' if charts is None else 'only ' + charts.parametrisation + ' charts'}. Convert the "
-            "UV_Processed.mat of DensePose once and name the chart file; parts alone need none.",
-        )
-    return surface_places(
-        charts, points.part, points.uv, parametrisation=DENSEPOSE, most_off_chart=most_off_chart
     )
 
 

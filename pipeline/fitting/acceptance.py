@@ -94,7 +94,7 @@ def fit_and_judge(
             getattr(fits, name)[rows] = getattr(found, name)
         findings += _energy_findings(part, found, tables, settings, limits)
         for row in rows:
-            findings += _residual_findings(observed, row, landmark_px[row], depth_m[row], limits)
+            findings += residual_findings(observed, row, landmark_px[row], depth_m[row], limits)
     broken = {finding.frame for finding in findings}
     return Judged(
         fits=fits,
@@ -172,9 +172,10 @@ def depth_residual_m(observed: Observed, fits: Fits, tables: Tables, settings: F
     )
 
 
-def _residual_findings(
+def residual_findings(
     observed: Observed, row: int, landmark_px: float, depth_m: float, limits: AcceptSettings
 ) -> list[Finding]:
+    """The limits that a fit's residuals break, one row each."""
     frame = observed.numbers()[row]
     found = []
     limit_px = limits.max_landmark_share * person_side_px(observed, row)

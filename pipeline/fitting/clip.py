@@ -7,6 +7,7 @@ border of the shared betas: solved by a banded Cholesky and a Schur complement, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ Float64 = NDArray[np.float64]
 
 MOVING = POSE + 3
 STENCIL = (1.0, -2.0, 1.0)
+LONGEST = 120  # frames of a clip: the memory of meeting points and vertices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +38,28 @@ class SmoothSettings:
     turn_sigma_rad: float = 0.03
     place_sigma_m: float = 0.006
     steps: int = 6
+
+
+def clips_of(frames: Sequence[int], accepted: Sequence[bool], *, cameras: int = 1) -> list[list[int]]:
+    """Rows of frames that can be smoothed together: one camera's, accepted, evenly apart in time, three or more.
+
+    Args:
+        frames: numbers, ascending; `cameras` film in turns, so a camera's numbers are equal modulo `cameras`.
+    """
+    clips: list[list[int]] = []
+    for camera in range(cameras):
+        mine = [row for row, frame in enumerate(frames) if frame % cameras == camera]
+        apart = np.diff([frames[row] for row in mine])
+        step = int(np.median(apart)) if len(apart) else 0
+        clip: list[int] = []
+        for row in mine:
+            follows = bool(clip) and frames[row] - frames[clip[-1]] == step and len(clip) < LONGEST
+            if not (accepted[row] and follows):
+                clip = []
+                clips.append(clip)
+            if accepted[row]:
+                clip.append(row)
+    return [clip for clip in clips if len(clip) >= 3]
 
 
 def fit_clip(

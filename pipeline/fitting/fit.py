@@ -2,7 +2,7 @@
 
 Bogo et al., "Keep it SMPL: Automatic Estimation of 3D Human Pose and Shape from a Single Image", ECCV 2016, with
 the capture's own camera instead of an assumed one, starts from all sides, and depth where there is some.
-Frames are solved in batches of a fixed size, so that a capture's answers do not depend on how it is cut up.
+Frames are solved in batches of a fixed size, so that a frame's answer does not depend on the frames beside it.
 """
 
 from __future__ import annotations
@@ -149,12 +149,15 @@ def fit_frames(observed: Observed, tables: Tables, settings: FitSettings) -> Fit
         ValueError: if a shape or a camera does not fit.
     """
     check_observed(observed)
+    count = len(observed.K)
+    # A batch's size steers how its sums are rounded, so the last one is filled up with its last frame.
+    rows = np.minimum(np.arange(-(-count // BATCH) * BATCH), count - 1)
     parts = [
-        _fit_batch(observed.rows(slice(first, first + BATCH)), tables, settings)
-        for first in range(0, len(observed.K), BATCH)
+        _fit_batch(observed.rows(rows[first : first + BATCH]), tables, settings)
+        for first in range(0, len(rows), BATCH)
     ]
-    poses, betas, transl_m, energy = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Fits(pose_rad=_shortest(poses), betas=betas, transl_m=transl_m, energy=energy)
+    poses, betas, transl_m, energy = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    return Fits(pose_rad=shortest(poses), betas=betas, transl_m=transl_m, energy=energy)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,7 +270,7 @@ def _depth_term(
     return (tables.coarse if coarse else tables.fine), term
 
 
-def _shortest(pose_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+def shortest(pose_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same rotations by vectors no longer than pi."""
     from scipy.spatial.transform import Rotation
 

@@ -193,20 +193,27 @@ def place_points(points: Points, skeleton: Skeleton, chain: Chain, betas: Tensor
     parts_m = parts_m + points.weights[..., None] * chain.joints_m[:, None]
     below_m = torch.matmul(skeleton.hangs_on.T, parts_m)
     share = points.weights @ skeleton.hangs_on
-    arms_m = below_m - share[..., None] * chain.joints_m[:, None]
-    x, y, z = (arms_m[..., axis, None] for axis in range(3))
-    along_x, along_y, along_z = (chain.axes[:, None, :, axis] for axis in range(3))
-    turning = torch.stack(
-        [along_y * z - along_z * y, along_z * x - along_x * z, along_x * y - along_y * x], 2
-    ).reshape(count, number, 3, POSE)
+    below_m -= share[..., None] * chain.joints_m[:, None]
+    jacobian = betas.new_empty(count, number, 3, POSE + size + 3)
+    _write_turning(chain.axes[:, None], below_m, jacobian[..., :POSE].view(count, number, 3, JOINTS, 3))
     # Each joint's turn times its directions, summed over joints: one product over (joint, axis).
     turned = chain.turns.permute(0, 2, 1, 3).reshape(count, 3, 3 * JOINTS)
     dirs_m = points.local_dirs_m.permute(1, 2, 0, 3).reshape(3 * JOINTS, number * size)
     shaping = (turned.reshape(-1, 3 * JOINTS) @ dirs_m).reshape(count, 3, number, size).transpose(1, 2)
     carried = chain.joint_dirs_m.reshape(count, JOINTS, -1)
-    shaping = shaping + (points.weights @ carried).reshape(count, number, 3, size)
-    moving = torch.eye(3, dtype=betas.dtype).expand(count, number, 3, 3)
-    return parts_m.sum(2), torch.cat([turning, shaping, moving], 3)
+    carried = (points.weights @ carried).reshape(count, number, 3, size)
+    torch.add(shaping, carried, out=jacobian[..., POSE:-3])
+    jacobian[..., -3:] = torch.eye(3, dtype=betas.dtype)
+    return parts_m.sum(2), jacobian
+
+
+def _write_turning(axes: Tensor, arms_m: Tensor, out: Tensor) -> None:
+    """Write the cross products of axes (B 1 J 3 A), columns, and arms (B N J 3) into `out` (B N 3 J A)."""
+    import torch
+
+    for row, (first, second) in enumerate(((1, 2), (2, 0), (0, 1))):
+        torch.mul(axes[..., first, :], arms_m[..., second, None], out=out[:, :, row])
+        out[:, :, row].addcmul_(axes[..., second, :], arms_m[..., first, None], value=-1.0)
 
 
 def joint_rows(skeleton: Skeleton, chain: Chain) -> Tensor:
@@ -221,5 +228,7 @@ def joint_rows(skeleton: Skeleton, chain: Chain) -> Tensor:
 
 def times(left: Tensor, right: Tensor) -> Tensor:
     """Products of many small matrices (... 3 3) and (... 3 C), which a batched product is slow at."""
-    product: Tensor = (left[..., None] * right[..., None, :, :]).sum(-2)
+    product: Tensor = left[..., :1] * right[..., :1, :]
+    for k in range(1, left.shape[-1]):
+        product = product + left[..., k : k + 1] * right[..., k : k + 1, :]
     return product

@@ -103,12 +103,14 @@ def add_priors(term: PriorTerm, chain: Chain, at: Unknowns, normal: Normal) -> N
 def _add_landmarks(
     term: LandmarkTerm, skeleton: Skeleton, chain: Chain, at: Unknowns, normal: Normal
 ) -> None:
+    import torch
+
     points_m, jacobian = place_points(term.points, skeleton, chain, at.betas)
     z = points_m[..., 2:].clamp(min=NEAR_M)
     seen = points_m[..., :2] / z
     residual = (seen - term.rays) / term.sigma[:, None, None]
-    rows = jacobian[:, :, :2] - seen[..., None] * jacobian[:, :, 2:]
-    rows = rows / (z * term.sigma[:, None, None])[..., None]
+    rows = torch.addcmul(jacobian[:, :, :2], seen[..., None], jacobian[:, :, 2:], value=-1.0)
+    rows /= (z * term.sigma[:, None, None])[..., None]
     _add_robust(residual, rows, term.weights, term.robust, normal)
     if term.z_m is not None and term.z_weights is not None:
         behind = (points_m[..., 2:] - term.z_m[..., None]) / JOINT_DEPTH_SIGMA_M
@@ -118,14 +120,14 @@ def _add_landmarks(
 
 
 def _add_robust(residual: Tensor, rows: Tensor, weights: Tensor, robust: float, normal: Normal) -> None:
-    """Geman-McClure's cost of residuals (B N C) with rows (B N C U): s^2 r^2 / (s^2 + r^2)."""
+    """Geman-McClure's cost of residuals (B N C) with rows (B N C U), which are used up: s^2 r^2 / (s^2 + r^2)."""
     squared = residual.square().sum(2)
     keep = robust**2 / (robust**2 + squared)
     energy, hessian, gradient = normal
     energy += (weights * squared * keep).sum(1)
     count, unknowns = len(rows), rows.shape[-1]
+    root = (weights.sqrt() * keep)[..., None]
+    rows *= root[..., None]
     flat = rows.reshape(count, -1, unknowns)
-    weight = (weights * keep.square())[..., None, None]
-    weighted = (rows * weight).reshape(count, -1, unknowns).transpose(1, 2)
-    hessian += weighted @ flat
-    gradient += (weighted @ residual.reshape(count, -1, 1))[..., 0]
+    hessian.baddbmm_(flat.transpose(1, 2), flat)
+    gradient += (flat.transpose(1, 2) @ (residual * root).reshape(count, -1, 1))[..., 0]

@@ -1,6 +1,6 @@
 """Static captures: many depth maps with poses become one surface, and the surface is held against them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,11 +15,13 @@ class DepthView:
         depth_m: (H W) float32, z along the optical axis, already masked; 0 is invalid.
         K: (3 3) float64 px, integer pixel centres.
         world_from_cam: (4 4) float64, rigid.
+        rgb: (H W 3) uint8, registered to the depth; None where nobody wants colour.
     """
 
     depth_m: NDArray[np.float32]
     K: NDArray[np.float64]
     world_from_cam: NDArray[np.float64]
+    rgb: NDArray[np.uint8] | None = None
 
 
 class Views(Protocol):
@@ -35,4 +37,4 @@ def clip_depth(view: DepthView, depth_min_m: float, depth_max_m: float) -> Depth
     depth_m = view.depth_m
     inside = (depth_m >= depth_min_m) & (depth_m <= depth_max_m)
     clipped = np.where(inside, depth_m, np.float32(0))
-    return DepthView(depth_m=clipped, K=view.K, world_from_cam=view.world_from_cam)
+    return replace(view, depth_m=clipped)

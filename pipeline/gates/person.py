@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.captures.capture import Frame
 from pipeline.gates.finding import Finding
+from pipeline.masks import mask_box, masked_points
 from pipeline.settings import ForegroundSettings
 
 Bool = NDArray[np.bool_]
@@ -127,14 +128,14 @@ def view_box(measured: Bool, mask: Bool) -> tuple[slice, slice]:
     spans = []
     for axis in (1, 0):
         enough = measured.shape[axis] // 2
-        counts = np.count_nonzero(measured, axis=axis)
-        beside = np.count_nonzero(measured & ~mask, axis=axis)
+        counts = measured.sum(axis=axis, dtype=np.int32)
+        beside = (measured & ~mask).sum(axis=axis, dtype=np.int32)
         full = (counts >= enough) & (2 * beside >= enough)
         spans.append(slice(_border(counts, full), len(full) - _border(counts[::-1], full[::-1])))
     return spans[0], spans[1]
 
 
-def _border(counts: NDArray[np.int64], full: Bool) -> int:
+def _border(counts: NDArray[np.int32], full: Bool) -> int:
     """Index from which on a view is seen, 0 where no line is found."""
     line, outermost = int(np.argmax(full)), int(np.argmax(counts > 0))
     return line if full[line] and line - outermost <= RAGGED_PX else 0
@@ -156,24 +157,26 @@ def cut_by_border(mask: Bool) -> tuple[float, tuple[str, ...]]:
 
 def person_points(mask: Bool, depth_m: NDArray[np.float32], K: Float64) -> Float64:
     """Points (N 3) in the camera frame of the measured pixels near the median depth of the mask."""
-    v, u = np.nonzero(mask)
-    z = depth_m[v, u].astype(np.float64)
+    points_cam = masked_points(mask, depth_m, K)
+    z = points_cam[:, 2]
     measured = z > 0
     if measured.any():
         measured &= np.abs(z - np.median(z[measured])) <= REACH_M
-    u, v, z = u[measured], v[measured], z[measured]
-    return np.stack([(u - K[0, 2]) / K[0, 0] * z, (v - K[1, 2]) / K[1, 1] * z, z], axis=-1)
+    return points_cam[measured]
 
 
 def broad_part(mask: Bool, radius_px: float) -> Bool:
     """What discs of this radius cover that fit into the mask: a head, but no arm that is held above it."""
     import cv2
 
-    core = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5) >= radius_px
-    if not core.any():
-        return np.zeros_like(mask)
-    away_px = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.asarray(mask & (away_px <= radius_px))
+    broad = np.zeros_like(mask)
+    box = mask_box(mask, ring_px=1)  # what is no mask is nowhere nearer than beside it
+    part = mask[box]
+    core = cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5) >= radius_px
+    if core.any():
+        away_px = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)
+        broad[box] = part & (away_px <= radius_px)
+    return broad
 
 
 def extent_m(points_cam: Float64, broad_cam: Float64, up_cam: Float64) -> float:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.cameras import transform
 from pipeline.captures.capture import Frame
 from pipeline.errors import InputError
+from pipeline.masks import masked_points
 from pipeline.segmentation import regions_kernels as regions
 from pipeline.segmentation.room import Room, maps_of
 from pipeline.segmentation.surfaces import (
@@ -84,7 +85,7 @@ class PersonFinder:
         mask = _clean(depth_m, K, mask)
         if not mask.any():
             raise _nobody(frame, "none of whose pixels agree")
-        center = transform(pose, _points(depth_m, K, mask).mean(axis=0))
+        center = transform(pose, masked_points(mask, depth_m, K).mean(axis=0))
         return Found(
             mask=mask,
             people=len(people),
@@ -148,13 +149,6 @@ class PersonFinder:
 def _clean(depth_m: Float32, K: Float64, mask: Bool) -> Bool:
     steps = np.array([OUTLINE_SLOPE / K[0, 0], LEAST_STEP_M, STEP_NOISE_PER_M, MOST_STEP_M])
     return np.asarray(regions.without_fringe(depth_m, mask, steps, LEAST_NEIGHBOURS))
-
-
-def _points(depth_m: Float32, K: Float64, mask: Bool) -> Float64:
-    """Points (N 3) of the mask in the camera."""
-    v, u = np.nonzero(mask)
-    z = depth_m[v, u].astype(np.float64)
-    return np.stack([(u - K[0, 2]) / K[0, 0] * z, (v - K[1, 2]) / K[1, 1] * z, z], axis=1)
 
 
 def _nobody(frame: Frame, finding: str) -> InputError:

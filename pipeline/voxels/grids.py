@@ -132,9 +132,11 @@ def points_to_vox(world_from_vox: Float64, points_m: NDArray[Any]) -> Float64:
     Raises:
         ValueError: if a point lies in or behind the plane of a frustum grid's camera, where no voxel can.
     """
+    from pipeline.voxels.grids_kernels import shift_and_divide
+
     vox_from_world = np.linalg.inv(world_from_vox)
-    moved = points_m @ vox_from_world[:, :3].T + vox_from_world[:, 3]
-    if not (moved[..., 3] > 0).all():
-        count = int(np.count_nonzero(~(moved[..., 3] > 0)))
-        raise ValueError(f"points_to_vox: points must lie before the camera, {count} do not")
-    return np.asarray(moved[..., :3] / moved[..., 3:], np.float64)
+    turned = points_m @ vox_from_world[:, :3].T
+    points_vox, behind = shift_and_divide(turned.reshape(-1, 4), vox_from_world[:, 3])
+    if behind:
+        raise ValueError(f"points_to_vox: points must lie before the camera, {behind} do not")
+    return points_vox.reshape(points_m.shape)

@@ -14,6 +14,7 @@ from pipeline.errors import InputError
 Bool = NDArray[np.bool_]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
+Shape = tuple[int, int, int]
 
 GRID_BITS = 29  # of the largest coordinate on the fine grid: twice an area then fits 62 bits
 FARTHEST_VOX = 4096.0  # the fine grid still has 2^-17 voxels there; a body so large is in the wrong unit
@@ -26,7 +27,7 @@ MAX_INVERTED_SHARE = 0.02
 def occupancy(
     vertices_vox: NDArray[Any],
     faces: NDArray[Any],
-    shape_xyz: tuple[int, int, int],
+    shape_xyz: Shape,
     *,
     max_open_share: float = MAX_OPEN_SHARE,
 ) -> Bool:
@@ -54,6 +55,21 @@ def occupancy(
             no rows, vertices that are not finite or lie over 4096 voxels away, or over 127 layers in one voxel.
         ValueError: if the shape is not three positive numbers.
     """
+    part, first = filled_part(vertices_vox, faces, shape_xyz, max_open_share=max_open_share)
+    return within(shape_xyz, part, first)
+
+
+def within(shape_xyz: Shape, part: Bool, first: Shape) -> Bool:
+    """A whole grid of which but a box, from its first voxel on, is empty."""
+    whole = np.zeros(shape_xyz, np.bool_)
+    whole[tuple(slice(start, start + size) for start, size in zip(first, part.shape, strict=True))] = part
+    return whole
+
+
+def filled_part(
+    vertices_vox: NDArray[Any], faces: NDArray[Any], shape_xyz: Shape, *, max_open_share: float
+) -> tuple[Bool, Shape]:
+    """The box (X Y Z) of a grid out of which all voxels are empty, and its first voxel; args as of `occupancy`."""
     from pipeline.voxels import occupancy_kernels as kernels
     from pipeline.voxels.closing import closed_mesh
 
@@ -61,16 +77,20 @@ def occupancy(
         raise ValueError(f"occupancy: shape_xyz must be three positive numbers, is {shape_xyz}")
     vertices, corners = _checked(vertices_vox, faces)
     middle_x, middle_y = shape_xyz[0] // 2, shape_xyz[1] // 2
-    bits = _grid_bits(kernels.reach(vertices, middle_x, middle_y), shape_xyz)
+    bounds_vox = kernels.bounds(vertices)
+    bits = _grid_bits(float(np.abs(bounds_vox - [middle_x, middle_y, 0]).max()), shape_xyz)
     places, heights, marks = kernels.place(vertices, middle_x, middle_y, bits)
     if kernels.open_mark(corners, marks):
         vertices, corners = closed_mesh(vertices, corners, max_open_share=max_open_share)
+        bounds_vox = kernels.bounds(vertices)
         places, heights, _ = kernels.place(vertices, middle_x, middle_y, bits)
-    whole_words = -(-shape_xyz[2] // kernels.WORD) * kernels.WORD
-    inside = np.zeros((*shape_xyz[:2], whole_words), np.bool_)
-    touched = np.zeros(shape_xyz[:2], np.uint8)
+    first, end = _around(bounds_vox, shape_xyz, kernels.WORD)
+    whole_words = -(-(end[2] - first[2]) // kernels.WORD) * kernels.WORD
+    inside = np.zeros((end[0] - first[0], end[1] - first[1], whole_words), np.bool_)
+    touched = np.zeros(inside.shape[:2], np.uint8)
     changes = inside.view(np.int8)
-    volume, fits = kernels.cross(corners, places, heights, bits, changes, touched)
+    from_middle = first[0] - middle_x, first[1] - middle_y, first[2]
+    volume, fits = kernels.cross(corners, places, heights, bits, from_middle, changes, touched)
     _check_volume(volume, fits)
     above, below = kernels.sum_up(changes, inside.view(np.uint64), touched)
     if below > MAX_INVERTED_SHARE * above:
@@ -79,7 +99,15 @@ def occupancy(
             f"occupancy: faces must look outward, those around {below} voxels look inward ({above} are right). "
             "Turn them.",
         )
-    return inside if whole_words == shape_xyz[2] else np.ascontiguousarray(inside[..., : shape_xyz[2]])
+    return inside[..., : end[2] - first[2]], first
+
+
+def _around(bounds_vox: Float64, shape_xyz: Shape, word: int) -> tuple[Shape, Shape]:
+    """First voxel and end of the box around a mesh within the grid; along z in whole words from the grid's first."""
+    low, high = np.floor(bounds_vox[0]).astype(int), np.ceil(bounds_vox[1]).astype(int) + 1
+    x, y, z = np.clip(low, 0, shape_xyz).tolist()
+    end_x, end_y, end_z = np.clip(high, 0, shape_xyz).tolist()
+    return (x, y, z // word * word), (end_x, end_y, min(-(-end_z // word) * word, shape_xyz[2]))
 
 
 def _checked(vertices_vox: NDArray[Any], faces: NDArray[Any]) -> tuple[Float64, Int32]:
@@ -95,7 +123,7 @@ def _checked(vertices_vox: NDArray[Any], faces: NDArray[Any]) -> tuple[Float64, 
     return np.ascontiguousarray(vertices_vox, dtype=np.float64), np.ascontiguousarray(faces, dtype=np.int32)
 
 
-def _grid_bits(reach_vox: float, shape_xyz: tuple[int, int, int]) -> int:
+def _grid_bits(reach_vox: float, shape_xyz: Shape) -> int:
     """How fine the grid inside a voxel may be, so that nothing on it exceeds 2^GRID_BITS."""
     if not reach_vox <= FARTHEST_VOX:  # NaN too
         raise _malformed(

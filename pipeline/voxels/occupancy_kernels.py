@@ -23,16 +23,19 @@ ALL_INSIDE = 0x0101010101010101  # a word of eight True
 
 
 @njit(nogil=True, cache=True)
-def reach(vertices_vox: Float64, middle_x: int, middle_y: int) -> float:
-    """Largest distance along x and y from the middle column, and along z from 0; NaN where one is NaN."""
-    farthest = 0.0
-    for i in range(len(vertices_vox)):
-        x, y, z = vertices_vox[i, 0] - middle_x, vertices_vox[i, 1] - middle_y, vertices_vox[i, 2]
-        away = max(abs(x), max(abs(y), abs(z)))
-        if x + y + z != x + y + z:
-            return np.nan
-        farthest = max(farthest, away)
-    return farthest
+def bounds(vertices_vox: Float64) -> Float64:
+    """Lowest and highest coordinates (2 3); NaN where one is NaN."""
+    found = np.zeros((2, 3))
+    for axis in range(3):
+        low, high = np.inf, -np.inf
+        for i in range(len(vertices_vox)):
+            value = vertices_vox[i, axis]
+            if value != value:
+                low = high = np.nan
+                break
+            low, high = min(low, value), max(high, value)
+        found[0, axis], found[1, axis] = low, high
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -68,18 +71,24 @@ def open_mark(faces: Int32, marks: UInt64) -> int:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def cross(
-    faces: Int32, places: Int64, heights: Float64, bits: int, changes: Int8, touched: UInt8
+    faces: Int32,
+    places: Int64,
+    heights: Float64,
+    bits: int,
+    first: tuple[int, int, int],
+    changes: Int8,
+    touched: UInt8,
 ) -> tuple[float, bool]:
     """Add to each voxel by how much the winding number changes on the way up to it from the one below.
 
     Args:
-        changes: (X Y Z), zeros; what lies below the grid is entered at its lowest voxel.
+        first: the first voxel of `changes`; x and y from the middle column on.
+        changes: (X Y Z), zeros; what lies below is entered at the lowest voxel.
         touched: (X Y), zeros; becomes 1 where a face lies over a column.
 
     Returns:
         The signed volume in voxels, and whether no sum ran over.
     """
-    middle_x, middle_y = changes.shape[0] // 2, changes.shape[1] // 2
     volume, fits = 0.0, True
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -88,22 +97,22 @@ def cross(
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         volume += float(area) * (heights[a] + heights[b] + heights[c])
         # Columns whose centres can lie inside: -(-n >> bits) rounds up, n >> bits down.
-        x0 = max(0, -(-min(ax, bx, cx) >> bits) + middle_x)
-        x1 = min(changes.shape[0] - 1, (max(ax, bx, cx) >> bits) + middle_x)
-        y0 = max(0, -(-min(ay, by, cy) >> bits) + middle_y)
-        y1 = min(changes.shape[1] - 1, (max(ay, by, cy) >> bits) + middle_y)
+        x0 = max(0, -(-min(ax, bx, cx) >> bits) - first[0])
+        x1 = min(changes.shape[0] - 1, (max(ax, bx, cx) >> bits) - first[0])
+        y0 = max(0, -(-min(ay, by, cy) >> bits) - first[1])
+        y1 = min(changes.shape[1] - 1, (max(ay, by, cy) >> bits) - first[1])
         if area == 0 or x0 > x1 or y0 > y1:
             continue
         columns = x0, x1, y0, y1
         if area > 0:  # the face looks up: the way up leaves
             edges = ax, ay, bx, by, cx, cy, area
             entered = _cross_columns(
-                edges, (heights[a], heights[b], heights[c]), columns, bits, changes, touched, -1
+                edges, (heights[a], heights[b], heights[c]), columns, bits, first, changes, touched, -1
             )
         else:
             edges = ax, ay, cx, cy, bx, by, -area
             entered = _cross_columns(
-                edges, (heights[a], heights[c], heights[b]), columns, bits, changes, touched, 1
+                edges, (heights[a], heights[c], heights[b]), columns, bits, first, changes, touched, 1
             )
         fits = fits and entered
     return volume / (6.0 * float(1 << bits) ** 2), fits
@@ -115,6 +124,7 @@ def _cross_columns(
     heights: tuple[float, float, float],
     columns: tuple[int, int, int, int],
     bits: int,
+    first: tuple[int, int, int],
     changes: Int8,
     touched: UInt8,
     step: int,
@@ -126,16 +136,16 @@ def _cross_columns(
     db, dc = (heights[1] - heights[0]) / area, (heights[2] - heights[0]) / area
     fits = True
     for column_x in range(x0, x1 + 1):
-        x = (column_x - changes.shape[0] // 2) << bits
+        x = (column_x + first[0]) << bits
         for column_y in range(y0, y1 + 1):
-            y = (column_y - changes.shape[1] // 2) << bits
+            y = (column_y + first[1]) << bits
             from_b = (ax - cx) * (y - cy) - (ay - cy) * (x - cx)  # twice the area opposite of b
             from_c = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
             from_a = area - from_b - from_c
             if (from_a + a_rule) | (from_b + b_rule) | (from_c + c_rule) < 0:
                 continue
             touched[column_x, column_y] = 1
-            voxel = max(0, int(np.ceil(heights[0] + from_b * db + from_c * dc - TIE_VOX)))
+            voxel = max(0, int(np.ceil(heights[0] + from_b * db + from_c * dc - TIE_VOX)) - first[2])
             if voxel < changes.shape[2]:
                 sum_here = changes[column_x, column_y, voxel] + step
                 fits = fits and LOWEST <= sum_here <= HIGHEST

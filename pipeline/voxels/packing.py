@@ -17,6 +17,16 @@ def pack(occupancy: Bool) -> UInt8:
     return np.packbits(occupancy, axis=-1)
 
 
+def pack_part(part: Bool, first: tuple[int, int, int], shape_xyz: tuple[int, int, int]) -> UInt8:
+    """`pack` of a grid (X Y Z) that is empty but for a box (x y z), from its first voxel on."""
+    before = first[2] % 8  # voxels that share the box's first byte
+    bits = pack(np.pad(part, ((0, 0), (0, 0), (before, 0))) if before else part)
+    packed = np.zeros((*shape_xyz[:2], -(-shape_xyz[2] // 8)), np.uint8)
+    corner = (*first[:2], first[2] // 8)
+    packed[tuple(slice(start, start + size) for start, size in zip(corner, bits.shape, strict=True))] = bits
+    return packed
+
+
 def unpack(packed: UInt8, depth: int) -> Bool:
     """Undo `pack`; `depth` is Z.
 

@@ -115,24 +115,12 @@ def configure_light(scene: Any) -> None:
 
 
 def hit_material(bpy: Any, layer: Any) -> Any:
-    """The bare surface, which also writes the passes `corners` and `face`.
-
-    With these nodes and no surface, rays would pass through and the passes sum up; black paint stops them and,
-    since it weighs nothing, leaves the normal alone.
-    """
-    material = scenes.bare_material(bpy)
-    nodes, links = material.node_tree.nodes, material.node_tree.links
-    black = nodes.new("ShaderNodeBsdfDiffuse")
-    black.inputs["Color"].default_value = (0.0, 0.0, 0.0, 1.0)
-    links.new(black.outputs["BSDF"], nodes.new("ShaderNodeOutputMaterial").inputs["Surface"])
-    for name, kind, given, taken in (
-        ("corners", "COLOR", "Vector", "Color"), ("face", "VALUE", "Fac", "Value"),
-    ):  # fmt: skip
-        written = layer.aovs.add()
-        written.name, written.type = name, kind
-        attribute, output = nodes.new("ShaderNodeAttribute"), nodes.new("ShaderNodeOutputAOV")
-        attribute.attribute_name = output.aov_name = name
-        links.new(attribute.outputs[given], output.inputs[taken])
+    """The bare surface, which also writes the passes `corners` and `face`."""
+    material = scenes.blackened(bpy)
+    for name, kind, given in (("corners", "COLOR", "Vector"), ("face", "VALUE", "Fac")):
+        attribute = material.node_tree.nodes.new("ShaderNodeAttribute")
+        attribute.attribute_name = name
+        scenes.write_pass(layer, material, name, kind=kind, value=attribute.outputs[given])
     return material
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Depth and normals of a still mesh from several cameras.
+"""Depth and normals of a still mesh from several cameras, as far as it is seen from the front.
 
 The scene's folder holds `vertices.npy` (V 3, float32 m), `faces.npy` (F 3, int32) and `cameras.npy`, a row of
-`scenes` for each INDEX. The answer is float32 (H W 4): planar z in metres, 1e10 where nothing is hit, then
-the world normal.
+`scenes` for each INDEX. The answer is float32 (H W 4): planar z in metres, 1e10 where nothing is hit or a face
+from behind, then the world normal.
 """
 
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import scenes
+
+MISS_M = np.float32(1e10)  # Cycles' own
 
 
 class Geometry:
@@ -24,7 +26,7 @@ class Geometry:
         self.mesh.materials.append(None)
         self.scene = scenes.new_scene(bpy, "geometry", threads)
         scenes.one_sample(self.scene)
-        scenes.show(bpy, self.scene, self.mesh, scenes.bare_material(bpy))
+        scenes.show(bpy, self.scene, self.mesh, one_sided_material(bpy, self.scene.view_layers[0]))
 
     def answer(self, folder: Path, index: int) -> None:
         if folder != self.loaded:
@@ -33,6 +35,13 @@ class Geometry:
             self.loaded = folder
         scenes.place_camera(self.scene, self.cameras[index])
         scenes.render(self.bpy, self.scene)
-        np.save(
-            folder / f"{index}.npy", np.concatenate([self.passes["Depth"], self.passes["Normal"]], axis=2)
-        )
+        depth_m = np.where(self.passes["behind"] > 0.5, MISS_M, self.passes["Depth"])
+        np.save(folder / f"{index}.npy", np.concatenate([depth_m, self.passes["Normal"]], axis=2))
+
+
+def one_sided_material(bpy: Any, layer: Any) -> Any:
+    """The bare surface, which also writes the pass `behind`: 1 where a face is seen from its back."""
+    material = scenes.blackened(bpy)
+    geometry = material.node_tree.nodes.new("ShaderNodeNewGeometry")
+    scenes.write_pass(layer, material, "behind", kind="VALUE", value=geometry.outputs["Backfacing"])
+    return material

@@ -80,6 +80,29 @@ def bare_material(bpy: Any) -> Any:
     return material
 
 
+def blackened(bpy: Any) -> Any:
+    """The bare surface for nodes that write passes of their own.
+
+    With such nodes and no surface, rays would pass through and the passes sum up; black paint stops them and,
+    since it weighs nothing, leaves the normal alone.
+    """
+    material = bare_material(bpy)
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    black = nodes.new("ShaderNodeBsdfDiffuse")
+    black.inputs["Color"].default_value = (0.0, 0.0, 0.0, 1.0)
+    links.new(black.outputs["BSDF"], nodes.new("ShaderNodeOutputMaterial").inputs["Surface"])
+    return material
+
+
+def write_pass(layer: Any, material: Any, name: str, *, kind: str, value: Any) -> None:
+    """Have a layer write what a socket of a material's node gives, as a pass of kind COLOR or VALUE."""
+    written = layer.aovs.add()
+    written.name, written.type = name, kind
+    output = material.node_tree.nodes.new("ShaderNodeOutputAOV")
+    output.aov_name = name
+    material.node_tree.links.new(value, output.inputs[kind.capitalize()])
+
+
 def show(bpy: Any, scene: Any, mesh: Any, material: Any) -> Any:
     """Put an object with this mesh into a scene, in a material that only this object has."""
     shown = bpy.data.objects.new(scene.name, mesh)

@@ -13,8 +13,10 @@ Row = dict[str, Any]
 
 
 def annotated_pictures(row: Row) -> dict[str, Picture]:
-    """The sample's picture under each kind of annotation that it brings, by a label."""
-    drawn = {}
+    """The sample's picture under each kind of annotation that it brings, by a label; none without colour."""
+    drawn: dict[str, Picture] = {}
+    if "image" not in row:
+        return drawn
     for name in ANNOTATED_SETS:
         if f"joints_{name}_confidence" in row:
             drawn[f"joints, {name}"] = joints_picture(row["image"], _joints(row, name))

@@ -1,6 +1,6 @@
 """What the report of a dataset build shows: plain values and coloured tiles, filled from sealed outputs.
 
-A figure that was not measured is a Metric whose value is None: it is never left out and never a zero.
+A figure that was not measured is a Metric whose value is None: never left out, never a zero.
 """
 
 import math
@@ -57,7 +57,7 @@ class Tile:
     """One picture of a sheet.
 
     Attributes:
-        image: (H W 3) uint8 RGB, already coloured; it is inlined as it is, so its size is the page's size.
+        image: (H W 3) uint8 RGB, already coloured; inlined as it is, so its size is the page's size.
         caption: what stands under it, such as the range of its values with their unit.
     """
 
@@ -114,20 +114,19 @@ class Sheet:
         for row in self.rows:
             if len(row.tiles) != len(self.frames):
                 raise ValueError(
-                    f"report: row {row.label!r} must have a tile or None for each of {len(self.frames)} "
-                    f"frames, has {len(row.tiles)}"
+                    f"report: row {row.label!r} must have a tile or None for each of {len(self.frames)} frames, "
+                    f"has {len(row.tiles)}"
                 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptureReport:
-    """One capture of the manifest, quarantined ones too.
+    """One capture of the manifest, quarantined ones too; `samples` are those that it put into the shards.
 
     Attributes:
-        samples: what it put into the shards.
         overview: its cells of the overview table; all captures' cells of one name share a unit.
-        against_raw: fused depth against the sensor's.
-        against_truth: fused depth against the simulated surface; empty where there is no truth.
+        against_raw, against_truth: fused depth against the sensor's, and the simulated surface's if there is one.
+        targets: how exact what is made from bodies is.
         detail: statistics of the detail layer; names as in DETAIL_REFERENCES stand beside the papers'.
         sheet: None where there is no picture; `no_sheet` says why.
     """
@@ -140,6 +139,7 @@ class CaptureReport:
     overview: tuple[Metric, ...] = ()
     against_raw: tuple[Metric, ...] = ()
     against_truth: tuple[Metric, ...] = ()
+    targets: tuple[Metric, ...] = ()
     detail: tuple[Metric, ...] = ()
     sheet: Sheet | None = None
     no_sheet: str = "no frame of this capture got far enough to be shown"

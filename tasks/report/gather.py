@@ -28,6 +28,7 @@ from tasks.report.figures import (
     FIGURES,
     OVERVIEW_COLUMNS,
     RAW_COLUMNS,
+    TARGET_COLUMNS,
     TRUTH_COLUMNS,
     measured,
     recorded,
@@ -36,19 +37,28 @@ from tasks.report.provenance import provenance_of
 from tasks.report.rejected import rejected_frames
 from tasks.report.tiles import sheet_of, worst_tiles
 
-SHOWN: dict[str, tuple[str, ...]] = {
-    "foreground": ("image", "depth_raw_m"),
+# What one pass over all frames measures, and what a few frames are drawn from as well.
+MEASURED: dict[str, tuple[str, ...]] = {
+    "foreground": ("depth_raw_m",),
     "fuse": ("fused_residual_m", "fused_coverage"),
     "render": ("depth_m", "mask", "normal_rendered"),
     "adopt": ("depth_m", "mask"),
-    "portray": ("image", "depth_m", "mask", "normal_rendered", "part14", "surface_part", "surface_uv"),
-    "annotated": tuple(name for name, field in BODY_FIELDS.items() if field.shard) + ("image",),
-    "body": ("part14", "surface_part", "surface_uv"),
-    "voxels": ("occupancy_128",),
-    "motion": ("motion_t_m", "motion_valid", "motion_reference_frame"),
-    "layers": ("base_m", "detail_m"),
+    "portray": ("depth_m", "mask", "normal_rendered"),
+    "annotated": (),
+    "layers": ("detail_m",),
     "normals": ("normal",),
     "truth": ("depth_truth_m", "truth_depth_error_m"),
+}
+DRAWN: dict[str, tuple[str, ...]] = {
+    "foreground": ("image", "K", "world_from_cam"),
+    "portray": ("image", "K", "world_from_cam", *BODY_FIELDS),
+    "annotated": ("image", "K", "world_from_cam", *BODY_FIELDS),
+    "fit": ("world_from_cam", *BODY_FIELDS),
+    "body": tuple(BODY_FIELDS),
+    "surface": tuple(BODY_FIELDS),
+    "voxels": ("occupancy_128", "occupancy_128_world_from_vox", "occupancy_scale"),
+    "motion": ("motion_rotvec_rad", "motion_t_m", "motion_valid", "motion_reference_frame"),
+    "layers": ("base_m",),
 }
 PLOT_BINS = 60
 
@@ -88,9 +98,10 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
     for done, (name, entry) in enumerate(index["captures"].items()):
         sheet = None
         if entry["rejected"] is None:
-            with _frames(inputs, name) as frames:
+            with _frames(inputs, name, MEASURED) as frames:
                 findings[name] = _look_through(frames)
-                if name in pictured:
+            if name in pictured:
+                with _frames(inputs, name, MEASURED, DRAWN) as frames:
                     sheet = sheet_of(frames, settings.report.frames_per_sheet)
         captures.append(_capture(name, entry, sheet))
         progress(done + 1, len(index["captures"]))
@@ -122,11 +133,13 @@ def _pictured(index: Mapping[str, Any], count: int) -> set[str]:
     return set(sorted(index["captures"], key=lambda name: (-residual(name), name))[:count])
 
 
-def _frames(inputs: Inputs, capture: str) -> JoinedFrames:
+def _frames(inputs: Inputs, capture: str, *tables: Mapping[str, tuple[str, ...]]) -> JoinedFrames:
+    """A capture's frames with the fields of some tables, as far as its stages wrote them."""
     taken = {}
-    for stage, names in SHOWN.items():
+    for stage in {name: None for table in tables for name in table}:
         if inputs.has(f"{stage}/{capture}"):
             written = inputs.fields(f"{stage}/{capture}")
+            names = [name for table in tables for name in table.get(stage, ())]
             taken[f"{stage}/{capture}"] = [name for name in names if name in written]
     return inputs.joined(taken)
 
@@ -166,6 +179,7 @@ def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
         overview=recorded(OVERVIEW_COLUMNS, stats),
         against_raw=recorded(RAW_COLUMNS, stats),
         against_truth=recorded(TRUTH_COLUMNS, stats) if has_truth else (),
+        targets=tuple(metric for metric in recorded(TARGET_COLUMNS, stats) if metric.value is not None),
         detail=recorded(DETAIL_COLUMNS, stats),
         sheet=sheet,
         **({"no_sheet": "other captures fit worse and are shown"} if entry["rejected"] is None else {}),
@@ -209,7 +223,7 @@ def _worst(inputs: Inputs, findings: Mapping[str, CaptureFindings], count: int) 
         ]
         for value, capture, frame in sorted(values, key=lambda item: (-item[0], item[1], item[2]))[:count]:
             metric = Metric(name=name, unit=unit, value=factor * value)
-            with _frames(inputs, capture) as frames:
+            with _frames(inputs, capture, MEASURED, DRAWN) as frames:
                 tiles = worst_tiles(frames, frame, key)
             cases.append(WorstCase(capture=capture, frame=frame, metric=metric, tiles=tiles))
     return tuple(cases)

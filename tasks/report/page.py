@@ -73,6 +73,7 @@ def render(data: ReportData) -> str:
             overview=tabulate([(c.capture, c, c.overview) for c in data.captures]),
             against_raw=tabulate([(c.capture, c, c.against_raw) for c in data.captures]),
             against_truth=tabulate([(c.capture, c, c.against_truth) for c in data.captures]),
+            targets=tabulate([(c.capture, c, c.targets) for c in data.captures if c.targets]),
             detail=tabulate([*detail, *references]),
             plots=[(histogram, plots.draw(histogram)) for histogram in data.histograms],
             worst=group_by_metric(data.worst),

@@ -103,7 +103,7 @@ def _metrics(data: ReportData) -> Iterator[tuple[str, str | None, Metric]]:
     for metric in data.key_figures:
         yield "key", None, metric
     for capture in data.captures:
-        for section in ("overview", "against_raw", "against_truth", "detail"):
+        for section in ("overview", "against_raw", "against_truth", "targets", "detail"):
             for metric in getattr(capture, section):
                 yield section, capture.capture, metric
 

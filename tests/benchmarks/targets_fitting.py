@@ -147,9 +147,11 @@ def errors_mm(fits: Fits, truth: Truth) -> dict[str, NDArray[np.float64]]:
 
 def rows(*, rounds: int = 3) -> list[Row]:
     """All rows: errors of LSP's 14 joints, COCO's and OpenPose's landmarks, alone and with depth, and seconds."""
+    import numba
     import torch
 
     torch.set_num_threads(1)
+    numba.set_num_threads(1)  # one core for all: normals of the depth would wait for a second one
     found = []
     coco17, body25 = joint_set_named("coco17"), joint_set_named("body25")
     for name, joint_set, named in (

@@ -6,25 +6,20 @@ is that of the simulated people of the sampler's default distribution, none left
 as DensePose's results are, and back to the surface, against the places that Embree's rays hit.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from alternating import alternate
 from numpy.typing import NDArray
+from people import draw_people
 
 from pipeline.bodies.model import Body, default_body
-from pipeline.bodies.pose_sampler import draw_poses
-from pipeline.bodies.proportions import proportions_of
 from pipeline.cameras import invert_rigid, transform
 from pipeline.correspondences.charts import OURS, own_charts
 from pipeline.correspondences.geodesic import GeodesicSurface, body_surface
 from pipeline.correspondences.scores import geodesic_errors_m, person_similarity
 from pipeline.correspondences.surface_points import nearest_vertices, surface_places
 from pipeline.labels import body_labels, body_places
-from pipeline.seeds import stream
-from pipeline.simulation.identity import draw_identity
-from pipeline.simulation.sample_views import ANY_VIEWS, draw_camera, draw_crop
 from pipeline.zbuffer import visible_faces
 from renderers.raycast import RaycastScene
 from renderers.views import View
@@ -35,7 +30,6 @@ Buffers = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]
 
 SIZE_PX = 256
 DECIMATED_FACES = 13_776
-POSES = 16  # of one identity
 POINTS = 200
 FAR_M = 1.0  # whoever is farther off is wrong by so much, at least
 K = np.array([[330.0, 0, 127.5], [0, 330.0, 127.5], [0, 0, 1]])
@@ -120,7 +114,7 @@ def _look_up_row(body: Body, rounds: int) -> Row:
 def _people_rows(body: Body, bodies: int, seeds: int) -> list[Row]:
     surface, found = body_surface(body), []
     for seed in range(seeds):
-        for vertices_m, K_crop, world_from_cam in _people(body, seed, bodies):
+        for vertices_m, K_crop, world_from_cam in draw_people(body, seed, bodies):
             found.append(_person(body, surface, vertices_m, K_crop, world_from_cam))
     right, place_m, vertex_m = (np.concatenate([person[k] for person in found]) for k in range(3))
     similarity = float(np.mean([person_similarity(person[1]) for person in found]))
@@ -161,18 +155,6 @@ def _person(
         geodesic_errors_m(surface, truth, (places.face[on], places.bary[on]), most_m=FAR_M),
         geodesic_errors_m(surface, truth, (first, corner), most_m=FAR_M),
     )
-
-
-def _people(body: Body, seed: int, count: int) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Vertices (V 3) in the world, K of the crop and world_from_cam of `count` people."""
-    for number in range(0, count, POSES):
-        rng = stream(seed, "benchmark people", str(number))
-        betas = draw_identity(rng).betas
-        poses = draw_poses(rng, min(POSES, count - number), proportions_of(body, betas))
-        vertices_m = body.posed(poses.pose_rad, betas, poses.transl_m).vertices_m.astype(np.float64)
-        for person_m in vertices_m:
-            world_from_cam = draw_camera(rng, person_m, ANY_VIEWS)
-            yield person_m, draw_crop(rng, person_m, world_from_cam, SIZE_PX), world_from_cam
 
 
 def _decimated(body: Body) -> tuple[Mesh, tuple[NDArray[np.int32], NDArray[Any]]]:

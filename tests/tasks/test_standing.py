@@ -136,7 +136,8 @@ def test_lineage_shows_settings_hashes_and_figures_in_building_order(sealed, sta
     assert read_record(Path(layers["place"]))["fingerprint"] == layers["fingerprint"]
     lines = list(lineage_lines(rows))
     assert f"layers  {layers['fingerprint']}  done" in lines
-    for line in ("  version 1", "  settings.window_px = 9", "  detail, p99: 0.01 m", f"  {layers['place']}"):
+    version = f"  version {Layers.VERSION}"
+    for line in (version, "  settings.window_px = 9", "  detail, p99: 0.01 m", f"  {layers['place']}"):
         assert line in lines
 
 

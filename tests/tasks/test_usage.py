@@ -59,6 +59,7 @@ def test_options_of_every_verb_are_these_and_no_others():
         "check": places | {"--json"},
         "clean": places,
         "convert-body": {"-o", "--out"},
+        "convert-charts": {"-o", "--out"},
         "demo": {"--out", "--workers"},
         "doctor": {"--out", "--json"},
         "evaluate": {"--out", "--split", "--device"},

@@ -327,7 +327,7 @@ def test_a_mirrored_motion_moves_the_mirrored_body():
 
 
 def test_charts_of_another_parametrisation_are_not_mirrored():
-    with pytest.raises(ValueError, match="DensePose's own charts"):
+    with pytest.raises(ValueError, match="no mirror images of each other"):
         flip({**sample(), "densepose_part": np.zeros((SIZE, SIZE), np.uint8)})
 
 

@@ -1,5 +1,7 @@
 """Chart files: written as DensePose's, laid over a body, and refused where they are not what they must be."""
 
+import importlib.util
+import resource
 from pathlib import Path
 
 import h5py
@@ -14,32 +16,16 @@ from pipeline.correspondences.sides import OUR_TURNING, chart_turning
 from pipeline.correspondences.surface_points import nearest_vertices, surface_places
 from pipeline.errors import InputError
 
-DROPPED = 2  # faces that no chart has, as two toe triangles of SMPL
-
-
-def mat_arrays(body, charts, seed: int = 0) -> dict[str, np.ndarray]:
-    """Our own charts in DensePose's form: mirrored, corners turned, faces shuffled, all counted from 1."""
-    rng = np.random.default_rng(seed)
-    part = charts.atlas.part
-    codes = part[:, None].astype(np.int64) * len(body.arrays.template_m) + body.faces
-    _, first, rows = np.unique(codes, return_index=True, return_inverse=True)
-    uv = charts.atlas.corner_uv.reshape(-1, 2)[first]
-    order = rng.permutation(len(part))[DROPPED:]
-    faces = rows.reshape(-1, 3)[order]
-    turn = rng.integers(0, 3, len(faces))
-    faces = np.take_along_axis(faces, (np.arange(3) + turn[:, None]) % 3, axis=1)
-    return {
-        "All_vertices": (1.0 + body.faces.ravel()[first])[None],
-        "All_U_norm": 1 - uv[:, :1],
-        "All_V_norm": uv[:, 1:],
-        "All_Faces": (faces + 1).astype(np.uint16 if rows.max() < 65535 else np.int32),
-        "All_FaceIndices": part[order][:, None],
-    }
+PLACE = Path(__file__).with_name("densepose_like.py")
+SPEC = importlib.util.spec_from_file_location("densepose_like", PLACE)
+assert SPEC and SPEC.loader
+like = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(like)
 
 
 @pytest.fixture(scope="module")
 def mat(body, charts) -> dict[str, np.ndarray]:
-    return mat_arrays(body, charts)
+    return like.mat_arrays(body, charts)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +40,7 @@ def test_a_converted_file_gives_the_charts_it_was_made_of(npz, body, charts, sur
     read = read_charts(npz, body)
     assert read.parametrisation == DENSEPOSE
     missing = read.atlas.part == 0
-    assert np.count_nonzero(missing) == DROPPED and not read.atlas.corner_uv[missing].any()
+    assert np.count_nonzero(missing) == like.DROPPED and not read.atlas.corner_uv[missing].any()
     np.testing.assert_array_equal(read.atlas.part[~missing], charts.atlas.part[~missing])
     mirrored = [1, 0] + [-1, 1] * charts.atlas.corner_uv
     np.testing.assert_array_equal(read.atlas.corner_uv[~missing], mirrored[~missing])
@@ -169,6 +155,17 @@ def test_what_is_no_mat_file_of_version_5_is_refused(mat, tmp_path):
     with pytest.raises(InputError, match="must be readable") as caught:
         convert_densepose_mat(tmp_path / "absent.mat", tmp_path / "x.npz")
     assert caught.value.reason == "chart-file-missing"
+
+
+def test_a_mat_file_that_unfolds_beyond_all_bounds_is_refused_before_it_does(tmp_path):
+    file = tmp_path / "bomb.mat"
+    file.write_bytes(like.bomb(400 << 20))
+    assert file.stat().st_size < 4 << 20
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="must unfold to at most 64 MiB") as caught:
+        convert_densepose_mat(file, tmp_path / "x.npz")
+    assert caught.value.reason == "chart-file-malformed"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 250 << 10
 
 
 def test_a_chart_file_of_another_kind_or_body_is_refused(npz, body, tmp_path):

@@ -7,16 +7,14 @@ import pytest
 
 from pipeline.captures.annotation import SurfacePoints
 from pipeline.correspondences.charts import DENSEPOSE, OURS, Charts, own_charts
+from pipeline.correspondences.reasons import REASONS
 from pipeline.correspondences.surface_points import (
-    REASONS,
-    annotated_places,
     nearest_vertices,
     part_agreement,
     point_reasons,
     surface_places,
     unplaced,
 )
-from pipeline.errors import InputError
 
 
 def chart_points(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -134,14 +132,6 @@ def test_coordinates_of_another_atlas_are_never_read_in_this_one(charts: Charts)
     for look_up in (surface_places, nearest_vertices):
         with pytest.raises(ValueError, match="must be those of the charts, 'bodytruth', are 'densepose'"):
             look_up(charts, part, uv, parametrisation=DENSEPOSE)
-    points = SurfacePoints(px=np.zeros((3, 2), np.float32), part=part, uv=uv.astype(np.float32))
-    for given, what in ((None, "none"), (charts, "only bodytruth charts")):
-        with pytest.raises(InputError, match=what) as caught:
-            annotated_places(points, given)
-        assert caught.value.reason == "chart-file-missing"
-    renamed = replace(charts, parametrisation=DENSEPOSE)
-    same = surface_places(charts, part, points.uv, parametrisation=OURS)
-    np.testing.assert_array_equal(annotated_places(points, renamed).vertex, same.vertex)
 
 
 def test_arrays_that_do_not_fit_are_refused(charts: Charts):

@@ -12,12 +12,13 @@ from pipeline.cameras import pixel_rays
 from pipeline.errors import GateError, StageError
 from pipeline.fusion import DepthView, bounds, clip_depth
 from pipeline.fusion.bounds import (
-    BLOCK_SIDE,
+    band_of,
     block_coordinates,
     check_volume,
     estimate_volume,
     touched_blocks,
 )
+from pipeline.fusion.volume import Volume
 
 RANGE = {"depth_min_m": 0.2, "depth_max_m": 3.0}
 
@@ -27,52 +28,65 @@ def views(sphere_views: Callable, orbit: Callable, figure: np.ndarray) -> list[D
     return sphere_views(figure, orbit(6))
 
 
-def dense_blocks(view: DepthView, block_m: float, trunc_m: float) -> set[tuple[int, int, int]]:
+def dense_blocks(view: DepthView, block_m: float, reach_m: tuple[float, float]) -> set[tuple[int, int, int]]:
     rays = pixel_rays(view.K, *view.depth_m.shape)
     blocks = set()
-    for offset_m in np.linspace(-trunc_m, trunc_m, 200):
+    for offset_m in np.linspace(-reach_m[0], reach_m[1], 200):
         points = rays * (view.depth_m + offset_m)[..., None]
         points = points[view.depth_m > 0] @ view.world_from_cam[:3, :3].T + view.world_from_cam[:3, 3]
         blocks |= set(map(tuple, np.unique(np.floor(points / block_m).astype(int), axis=0).tolist()))
     return blocks
 
 
-@pytest.mark.parametrize(("block_m", "trunc_m"), [(0.16, 0.04), (0.08, 0.2)])
+@pytest.mark.parametrize(
+    ("voxel_m", "trunc_m", "behind_m"), [(0.01, 0.04, 0.04), (0.01, 0.2, 0.06)], ids=["narrow", "wide"]
+)
 def test_touched_blocks_are_those_that_dense_marching_meets(
-    views: list[DepthView], block_m: float, trunc_m: float
+    views: list[DepthView], voxel_m: float, trunc_m: float, behind_m: float
 ) -> None:
-    dense = dense_blocks(views[1], block_m, trunc_m)
-    found = block_coordinates(touched_blocks(views[1], block_m=block_m, trunc_m=trunc_m)).tolist()
+    block_m, band = 8 * voxel_m, band_of(voxel_m, trunc_m, 0.0)
+    dense = dense_blocks(views[1], block_m, (trunc_m, behind_m))
+    found = block_coordinates(touched_blocks(views[1], band=band, block_m=block_m)).tolist()
     assert set(map(tuple, found)) <= dense
     # Only blocks that single rays clip at a corner may be missing.
     assert len(found) > 0.9 * len(dense)
+
+
+def test_a_band_of_many_sigmas_widens_with_range_up_to_three_times_its_half_width(K: np.ndarray) -> None:
+    def blocks(z_m: float, sigmas: float) -> int:
+        view = DepthView(depth_m=np.full((120, 160), z_m, np.float32), K=K, world_from_cam=np.eye(4))
+        return len(touched_blocks(view, band=band_of(0.005, 0.02, sigmas), block_m=0.04))
+
+    assert blocks(0.3, 15.0) == blocks(0.3, 0.0)  # 15 sigmas are 16 mm there
+    assert blocks(2.0, 15.0) > 1.4 * blocks(
+        2.0, 0.0
+    )  # 45 mm to each side of 20: and what sticks out of blocks
+    assert blocks(2.0, 1000.0) == blocks(2.0, 20.0)  # 60 mm is the most
 
 
 @given(shift=st.tuples(*[st.integers(-50, 50)] * 3))
 def test_moving_the_world_by_whole_blocks_moves_the_blocks(
     views: list[DepthView], shift: tuple[int, int, int]
 ) -> None:
-    block_m = 0.125  # a power of two, so that the shift is exact
+    block_m, band = 0.125, band_of(0.015625, 0.04, 0.0)  # powers of two, so that the shift is exact
     moved = views[0].world_from_cam.copy()
     moved[:3, 3] = np.round(moved[:3, 3] * 1024) / 1024
     here = replace(views[0], world_from_cam=moved.copy())
     moved[:3, 3] += np.array(shift) * block_m
     there = replace(views[0], world_from_cam=moved)
-    expected = block_coordinates(touched_blocks(here, block_m=block_m, trunc_m=0.02)) + np.array(shift)
-    found = block_coordinates(touched_blocks(there, block_m=block_m, trunc_m=0.02))
+    expected = block_coordinates(touched_blocks(here, band=band, block_m=block_m)) + np.array(shift)
+    found = block_coordinates(touched_blocks(there, band=band, block_m=block_m))
     assert set(map(tuple, expected.tolist())) == set(map(tuple, found.tolist()))
 
 
 def test_the_estimate_is_what_fusion_allocates(views: list[DepthView]) -> None:
-    from pipeline.fusion.integrate import _empty_grid, _integrate
-
     estimate = estimate_volume(views, voxel_m=0.01, trunc_m=0.03, **RANGE)
-    grid = _empty_grid(0.01, estimate.reserve)
+    volume = Volume(voxel_m=0.01, trunc_m=0.03, limit_gb=1.0, reserve=estimate.blocks)
+    room = len(volume.coordinates)
     for view in views:
-        keys = touched_blocks(clip_depth(view, 0.2, 3.0), block_m=BLOCK_SIDE * 0.01, trunc_m=0.03)
-        _integrate(grid, view, block_coordinates(keys), 3.0)
-    assert grid.hashmap().size() == estimate.blocks
-    assert grid.hashmap().capacity() == estimate.reserve  # it never grew
+        volume.integrate(clip_depth(view, 0.2, 3.0))
+    assert volume.blocks == estimate.blocks == room == len(volume.coordinates)  # it never grew
+    assert volume.nbytes < estimate.peak_bytes
 
 
 @pytest.mark.parametrize("limit", [64, 256])
@@ -137,4 +151,4 @@ def test_a_camera_beyond_the_grid_is_named(views: list[DepthView]) -> None:
     pose = views[0].world_from_cam.copy()
     pose[0, 3] = 1e9
     with pytest.raises(GateError, match="must lie within 167772 m of the world's origin"):
-        touched_blocks(replace(views[0], world_from_cam=pose), block_m=0.16, trunc_m=0.04)
+        touched_blocks(replace(views[0], world_from_cam=pose), band=band_of(0.02, 0.04, 0.0), block_m=0.16)

@@ -13,7 +13,8 @@ from pipeline.cameras import invert_rigid, pixel_rays
 from pipeline.errors import GateError
 from pipeline.fusion import DepthView
 from pipeline.fusion.bounds import estimate_volume
-from pipeline.fusion.integrate import FusedMesh, fuse
+from pipeline.fusion.integrate import fuse
+from pipeline.fusion.marching import FusedMesh
 from pipeline.fusion.pose_check import check_pose_direction
 from pipeline.fusion.residual import ResidualStats, depth_residual, residual_stats
 
@@ -69,7 +70,7 @@ def test_the_shelf_fits_within_3_mm_over_90_percent_of_its_raw_pixels(
 ) -> None:
     views = captures["shelf"]
     estimate = estimate_volume(views, **SHELF)
-    mesh = fuse(views, **SHELF, min_weight=1.0, block_count=estimate.reserve)
+    mesh = fuse(views, **SHELF, min_weight=1.0, block_count=estimate.blocks)
     stats = residual_of(mesh, views)
     assert stats.median_m <= 0.003
     assert stats.coverage >= 0.90
