@@ -5,14 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cameras import crop_resize
+from pipeline.cameras import LEVEL, crop_resize
 from pipeline.captures.annotation import Annotation, Joints, SurfacePoints
 from pipeline.captures.capture import Frame
 from pipeline.captures.densepose import MAX_POINTS
 from pipeline.person_square import square_around
-
-# A picture says nothing of where down is: its camera counts as upright, at the origin of a world with +Y up.
-WORLD_FROM_CAM = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def assumed_intrinsics(height: int, width: int, fov_deg: float | None) -> NDArray[np.float64]:
@@ -66,7 +63,7 @@ def annotated_crop(
         cropped |= _joints(joints, cropped)
     if points is not None:
         cropped |= _points(points, cropped)
-    return {"frame": np.int32(frame.frame), "K": K, "world_from_cam": WORLD_FROM_CAM, **cropped}
+    return {"frame": np.int32(frame.frame), "K": K, "world_from_cam": LEVEL, **cropped}
 
 
 def _maps(annotation: Annotation) -> dict[str, Any]:

@@ -17,6 +17,9 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+# world_from_cam of a camera that is held level, at the origin of a world with +Y up: what is assumed of a camera
+# that nothing is known of.
+LEVEL = np.diag([1.0, -1.0, -1.0, 1.0])
 RIGID_TOLERANCE = 1e-3  # largest entry of R^T R - I that a written-out float pose may show
 
 

@@ -2,19 +2,19 @@
 
 import itertools
 import re
-from difflib import get_close_matches
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.bodies.named_poses import POSES
 from pipeline.body_tables import body_problem
-from pipeline.capture_names import Names, Ranges
+from pipeline.capture_names import Names, Ranges, names_problem
+from pipeline.capture_options import OPTION_TABLES, options_key, options_problem
 from pipeline.captures.annotation_files import DENSEPOSE_KINDS, KEYPOINT_KINDS, AnnotationFiles
 from pipeline.captures.kinect2_files import Kinect2Files
 from pipeline.captures.landmark_files import LandmarkFiles
 from pipeline.captures.open3d_folder import Open3dFiles
 from pipeline.captures.rgbd_files import RgbdFiles
+from pipeline.captures.rig_files import RigOptions, RigTable, rig_problem
 from pipeline.captures.rosbag_topics import BagTopics
 from pipeline.captures.tum import TumFiles
 from pipeline.making_tables import ScanTable, SimulationTable
@@ -25,15 +25,9 @@ Format = Literal[
     "7scenes", "azure-kinect", "deepdeform", "densepose-coco", "infinitam", "keypoints", "kinect2", "open3d", "pcd",
     "rgbd-folder", "rosbag", "scan", "simulated", "tang2019", "tum",
 ]  # fmt: skip
-Options = AnnotationFiles | BagTopics | Kinect2Files | Open3dFiles | RgbdFiles | TumFiles | None
+Options = AnnotationFiles | BagTopics | Kinect2Files | Open3dFiles | RgbdFiles | RigOptions | TumFiles | None
 BRING_JOINTS = (*KEYPOINT_KINDS, "points")  # of annotations; the charts of a network bring none
 ANNOTATED = {"keypoints": KEYPOINT_KINDS, "densepose-coco": DENSEPOSE_KINDS}
-# The table that says how a format is read, and whether it must be given.
-OPTIONS = {
-    "rgbd-folder": ("files", True), "rosbag": ("topics", True), "keypoints": ("annotations", True),
-    "densepose-coco": ("annotations", True), "kinect2": ("kinect2", False), "tum": ("tum", False),
-    "open3d": ("open3d", False), "scan": ("scan", True), "simulated": ("simulation", False),
-}  # fmt: skip
 PLACEHOLDER = re.compile(r"\{(id|subject|pose|outfit)\}")
 NAMED = ("subject", "pose", "outfit")  # the keys that may list several names
 
@@ -54,6 +48,10 @@ class _Keys(Table):
         None, description="start:stop:step over the frames in order, or a list of frame numbers"
     )
     count: int | None = Field(None, ge=1, description="frames of a simulated capture, pictures of a scan")
+    poses: Literal["given", "tracked"] = Field(
+        "given",
+        description="role static: the capture brings the camera's poses, or they are found by tracking",
+    )
     foreground: Literal["person", "given", "all"] = Field(
         "all",
         description="person: found in the depth | given: mask files | all: every valid pixel, centred square",
@@ -97,6 +95,7 @@ class _Keys(Table):
     kinect2: Kinect2Files | None = Field(None, description="kinect2: a foreign recorder's layout")
     tum: TumFiles | None = Field(None, description="tum: calibration of another camera than the benchmark's")
     open3d: Open3dFiles | None = Field(None, description="open3d: names of camera and trajectory files")
+    rig: RigTable | None = Field(None, description="several synchronised cameras: paths and transforms")
     simulation: SimulationTable | None = Field(None, description="simulated: motion and cameras")
     scan: ScanTable | None = Field(None, description="scan: unit and axis of the file")
 
@@ -115,13 +114,20 @@ class _Keys(Table):
     @property
     def options_key(self) -> str:
         """The name of the table that says how this format is read; "files" for those that have none."""
-        return OPTIONS.get(self.format, ("files", False))[0]
+        return options_key(self.format)
 
     @property
     def options(self) -> Options:
         """How the raw files of this format are read; None where there is nothing to say."""
         options: Options = None if self.format in ("scan", "simulated") else getattr(self, self.options_key)
-        return options
+        return options if self.rig is None else RigOptions(rig=self.rig, each=options)
+
+    @property
+    def camera_count(self) -> int:
+        """How many cameras filmed: frame n is camera n % camera_count at moment n // camera_count."""
+        if self.rig is not None:
+            return len(self.rig.cameras)
+        return self.simulated.cameras if self.format == "simulated" else 1
 
     @property
     def body_targets(self) -> tuple[str, ...]:
@@ -168,20 +174,14 @@ class CapturesTable(_Keys):
             raise ValueError("path must be given, except for format simulated, which has none")
         if (simulated or self.format == "scan") != (self.count is not None):
             raise ValueError("count goes with format simulated or scan and only there")
-        self._check_options()
+        given = {key for key in OPTION_TABLES if getattr(self, key) is not None}
+        problem = options_problem(self.format, given)
+        problem = problem or rig_problem(self.rig, format=self.format, poses=self.poses, person=self.person)
+        if problem is not None:
+            raise ValueError(problem)
         if isinstance(self.frames, str):
             frames_slice(self.frames)
         return self
-
-    def _check_options(self) -> None:
-        mine, needed = OPTIONS.get(self.format, ("", False))
-        for key in sorted({key for key, _ in OPTIONS.values()}):
-            given = getattr(self, key) is not None
-            if given and key != mine:
-                formats = " and ".join(name for name, (of_it, _) in OPTIONS.items() if of_it == key)
-                raise ValueError(f"[capture.{key}] goes with format {formats} and only there")
-            if key == mine and needed and not given:
-                raise ValueError(f"[capture.{key}] must be given with format {self.format}")
 
     @model_validator(mode="after")
     def _has_the_foreground_of_its_role(self) -> Self:
@@ -224,6 +224,19 @@ class CapturesTable(_Keys):
         return self
 
     @model_validator(mode="after")
+    def _can_be_tracked(self) -> Self:
+        if self.poses == "given":
+            return self
+        if self.role != "static":
+            raise ValueError(f'poses = "tracked" goes with role "static" alone, role is "{self.role}"')
+        if self.format == "simulated" and (self.targets or self.simulated.cameras > 1):
+            raise ValueError(
+                'poses = "tracked" of a simulated capture goes with one camera and without targets: its bodies '
+                "are known in the simulator's world, which tracking does not know"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_targets_of_its_kind(self) -> Self:
         brings = self.annotations is not None and self.annotations.kind in BRING_JOINTS
         keys = ("format", "role", "targets", "chart_file", "chart_body")
@@ -245,34 +258,12 @@ class CapturesTable(_Keys):
 
     @model_validator(mode="after")
     def _has_names_of_its_format(self) -> Self:
-        for key in NAMED:
-            names = getattr(self, key) or ()
-            if self.format != "simulated" and len(names) > 1:
-                raise ValueError(
-                    f"{key} may list several names with format simulated alone, lists {len(names)}"
-                )
-        for pose in (self.pose or ()) if self.format == "simulated" else ():
-            if pose not in POSES:
-                near = get_close_matches(pose, POSES, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(
-                    f"pose of a simulated capture must be one of {', '.join(POSES)}, is {pose!r}.{hint}"
-                )
-        if self.format == "simulated":
-            self._check_id()
-        return self
-
-    def _check_id(self) -> None:
         held = set(PLACEHOLDER.findall(self.id))
-        for key in NAMED:
-            names = getattr(self, key) or ()
-            if len(names) > 1 and key not in held:
-                raise ValueError(
-                    f"id must hold {{{key}}}, for {key} lists {len(names)} names; it is {self.id!r}"
-                )
-        for key in sorted(held):
-            if key == "id" or getattr(self, key) is None:
-                raise ValueError(f"id {self.id!r} has a placeholder for {key}, which is not given")
+        names = {key: getattr(self, key) for key in NAMED}
+        problem = names_problem(self.id, held, names, simulated=self.format == "simulated")
+        if problem is not None:
+            raise ValueError(problem)
+        return self
 
     def captures(self) -> list[CaptureTable]:
         """Every combination of the listed names as a capture of its own; placeholders of a path stay."""

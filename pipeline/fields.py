@@ -121,6 +121,35 @@ FIELDS: dict[str, Field] = {
         "differences below it mean nothing",
     ),
     # how the fused surface fits what the sensor saw in this frame
+    "track_residual_m": Field(
+        shape="",
+        dtype="float32",
+        unit="m",
+        frame="cam",
+        invalid="-1",
+        doc="median distance of the frame's pixels from the model that it was aligned with; -1 where it began one",
+    ),
+    "track_fitness": Field(
+        shape="",
+        dtype="float32",
+        unit="1",
+        invalid="-1",
+        doc="share of the frame's pixels that found that model, likewise",
+    ),
+    "track_sigma_m": Field(
+        shape="",
+        dtype="float32",
+        unit="m",
+        frame="world",
+        doc="spread of the camera's place, by the normal equations of the alignment",
+    ),
+    "track_sigma_rad": Field(
+        shape="", dtype="float32", unit="rad", frame="world", doc="spread of the camera's rotation, likewise"
+    ),
+    "track_keyframe": Field(shape="", dtype="bool", unit="1", doc="True where later frames were tied to it"),
+    "track_loop_edges": Field(
+        shape="", dtype="int32", unit="1", doc="ties to frames far away in time that close a turn"
+    ),
     "fused_residual_m": Field(
         shape="",
         dtype="float32",

@@ -1,6 +1,6 @@
 """The foreground of a capture's frames in order, each judged: what `foreground` keeps and `check` prints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.manifest import select_frames
 from pipeline.settings import ForegroundSettings
 
 if TYPE_CHECKING:
-    from pipeline.segmentation.person import PersonFinder
+    from pipeline.segmentation.person import Found, PersonFinder
 
 Bool = NDArray[np.bool_]
 CameraKind = Literal["still", "moving"]
@@ -33,7 +33,7 @@ class ForegroundScreening:
     """
 
     def __init__(
-        self, kind: ForegroundKind, settings: ForegroundSettings, finder: "PersonFinder | None"
+        self, kind: ForegroundKind, settings: ForegroundSettings, finder: "EachCamerasFinder | None"
     ) -> None:
         self._kind, self._settings, self._finder = kind, settings, finder
 
@@ -51,6 +51,21 @@ class ForegroundScreening:
         return mask, too_little_foreground(frame, mask, self._settings)
 
 
+class EachCamerasFinder:
+    """Finds the person in the frames of one or several cameras: each knows its own room, and follows by itself.
+
+    Args:
+        finders: by camera, as far as it has frames; frame n is camera n % cameras.
+    """
+
+    def __init__(self, finders: "Mapping[int, PersonFinder]", cameras: int) -> None:
+        self._finders, self._cameras = finders, cameras
+
+    def find(self, frame: Frame) -> "Found":
+        """The person's pixels in one frame, as of `PersonFinder.find`."""
+        return self._finders[frame.frame % self._cameras].find(frame)
+
+
 def learned_finder(
     read: Callable[[int], Frame | None],
     numbers: Sequence[int],
@@ -58,25 +73,40 @@ def learned_finder(
     empty_frames: str | None,
     person: int | None,
     camera: CameraKind | None,
-) -> "PersonFinder":
-    """Learn the room of a capture from a few of its frames.
+    cameras: int = 1,
+) -> EachCamerasFinder:
+    """Learn the room of a capture from a few of its frames, for each of its cameras.
 
     Args:
         read: one frame by its number; None where it cannot be used.
         numbers: of all chosen frames.
         empty_frames: slice of those without anybody.
         camera: None where the poses tell: one and the same pose is a still camera's, none a moving one's.
+        cameras: how many filmed; frame n is camera n % cameras.
 
     Raises:
         InputError: as of `learn_room`.
     """
+    empty = empty_among(numbers, empty_frames)
+    seen_by = {at: [number for number in numbers if number % cameras == at] for at in range(cameras)}
+    finders = {at: _learned_finder(read, seen, empty, person, camera) for at, seen in seen_by.items() if seen}
+    return EachCamerasFinder(finders, cameras)
+
+
+def _learned_finder(
+    read: Callable[[int], Frame | None],
+    numbers: Sequence[int],
+    empty_numbers: set[int],
+    person: int | None,
+    camera: CameraKind | None,
+) -> "PersonFinder":
     from pipeline.segmentation.person import PersonFinder
     from pipeline.segmentation.room import learn_room
 
-    empty_numbers = empty_among(numbers, empty_frames)
     with_people = [number for number in numbers if number not in empty_numbers]
     frames = [frame for number in evenly(with_people) if (frame := read(number)) is not None]
-    empty = [frame for number in evenly(sorted(empty_numbers)) if (frame := read(number)) is not None]
+    without = sorted(empty_numbers.intersection(numbers))
+    empty = [frame for number in evenly(without) if (frame := read(number)) is not None]
     still = camera == "still" or (camera is None and _one_pose([*frames, *empty]))
     return PersonFinder(learn_room(frames, empty=empty, still_camera=still), person=person)
 

@@ -9,6 +9,7 @@ from pipeline.captures.tang2019 import shifted
 from pipeline.errors import InputError
 from pipeline.gates.finding import Finding, unmeasured
 from pipeline.gates.stream import StreamGates
+from pipeline.gates.synchrony import SynchronyGate
 from pipeline.settings import IngestSettings
 
 
@@ -38,6 +39,8 @@ class Screening:
         needs_poses, needs_masks: whether a frame without a camera pose, or without a given mask, is of no use.
         recorded: whether the frames are of one recording, as of `StreamGates`.
         shift_px: the depth of format tang2019 is moved right by this much.
+        cameras: how many filmed; frame n is camera n % cameras. Each is held against its own frames.
+        max_camera_skew_s: largest time between two cameras' frames of one moment; None where it is not judged.
     """
 
     def __init__(
@@ -49,11 +52,20 @@ class Screening:
         needs_masks: bool,
         recorded: bool = True,
         shift_px: int = 0,
+        cameras: int = 1,
+        max_camera_skew_s: float | None = None,
     ) -> None:
         self._capture, self._shift_px = capture, shift_px
         self._needs_poses, self._needs_masks = needs_poses, needs_masks
         self._first: Frame | None = None
-        self._gates = StreamGates(capture.frames, settings, recorded=recorded)
+        listed = capture.frames
+        self._gates = [
+            StreamGates(
+                [number for number in listed if number % cameras == camera], settings, recorded=recorded
+            )
+            for camera in range(cameras)
+        ]
+        self._synchrony = None if max_camera_skew_s is None else SynchronyGate(cameras, max_camera_skew_s)
 
     def frames(self, numbers: Sequence[int]) -> Iterator[Screened]:
         """Yield every chosen frame with what was found of it."""
@@ -64,7 +76,7 @@ class Screening:
                 continue
             if self._shift_px and read.depth_m is not None:
                 read = replace(read, depth_m=shifted(read.depth_m, self._shift_px))
-            findings = (*self._lacking(read), *self._differing(read), *self._gates.see(read))
+            findings = (*self._lacking(read), *self._differing(read), *self._out_of_step(read))
             screened = Screened(number=number, frame=read, findings=findings)
             if self._first is None and not screened.dropped:
                 self._first = read
@@ -72,14 +84,29 @@ class Screening:
 
     def of_capture(self) -> list[Finding]:
         """What was found of the capture as a whole, once all its frames were seen."""
-        return self._gates.finish()
+        if len(self._gates) == 1:
+            return self._gates[0].finish()
+        found = [] if self._synchrony is None else self._synchrony.finish()
+        for camera, gates in enumerate(self._gates):
+            for finding in gates.finish():
+                whole = finding.frame is None
+                found.append(
+                    replace(finding, message=f"camera {camera}: {finding.message}") if whole else finding
+                )
+        return found
+
+    def _out_of_step(self, frame: Frame) -> list[Finding]:
+        """What does not follow the frames of the same camera, or goes with those of the others."""
+        found = self._gates[frame.frame % len(self._gates)].see(frame)
+        apart = None if self._synchrony is None else self._synchrony.see(frame)
+        return found if apart is None else [*found, apart]
 
     def _lacking(self, frame: Frame) -> list[Finding]:
         found = []
         if self._needs_poses and frame.world_from_cam is None:
             message = (
                 f"frame {frame.frame}: a static capture needs the camera's pose of every frame, this one has "
-                'none. Give poses, or set role = "moving".'
+                'none. Give poses, let them be found by poses = "tracked", or set role = "moving".'
             )
             found.append(unmeasured(frame.frame, InputError("pose-missing", message)))
         if self._needs_masks and frame.mask is None:

@@ -3,11 +3,12 @@
 What is excluded from the dump never changes an answer, so it stays out of the fingerprint.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from pipeline.setting_types import Settings, Share
+from pipeline.surface_settings import FuseSettings, RenderSettings, TrackSettings
 from pipeline.target_settings import (
     BodySettings,
     FitSettings,
@@ -142,65 +143,6 @@ class ForegroundSettings(Settings):
         return self
 
 
-class FuseSettings(Settings):
-    """Truncated signed distance fusion of all frames of a static capture."""
-
-    voxel_m: PositiveFloat = Field(0.005, description="edge of a voxel")
-    trunc_m: PositiveFloat = Field(0.04, description="truncation: how far the band reaches on both sides")
-    depth_min_m: PositiveFloat = Field(0.2, description="nearer depth is not used")
-    depth_max_m: PositiveFloat = Field(3.0, description="farther depth is not used")
-    min_weight: Annotated[float, Field(ge=0)] = Field(
-        2.0, description="surface seen by fewer frames than this is left out of the mesh"
-    )
-    band_sigmas: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="the band reaches at least this many sigmas of the depth, up to three times trunc_m"
-    )
-    min_component_faces: PositiveInt = Field(
-        100, description="parts of the mesh with fewer faces are left out"
-    )
-    max_faces: Annotated[int, Field(ge=0)] = Field(
-        0, description="the mesh is simplified to about this many faces; 0 keeps all"
-    )
-    vertex_colour: bool = Field(False, description="average the colour of the frames on the mesh")
-    max_residual_m: PositiveFloat = Field(
-        0.010, description="gate: largest median distance between the fused surface and all raw pixels"
-    )
-    memory_limit_gb: PositiveFloat = Field(
-        8.0, exclude=True, description="a volume that would need more is refused before it is allocated"
-    )
-
-    @model_validator(mode="after")
-    def _band_holds_a_voxel_on_both_sides(self) -> Self:
-        if self.trunc_m < 2 * self.voxel_m:
-            raise ValueError(
-                f"trunc_m must be at least 2 voxel_m ({2 * self.voxel_m:g} m), is {self.trunc_m:g} m; "
-                "without a voxel on both sides no surface is found"
-            )
-        return self
-
-
-class RenderSettings(Settings):
-    """The fused surface seen from the capture's cameras."""
-
-    renderer: Literal["fast", "blender"] = Field(
-        "fast",
-        description="fast: our z-buffer, held against Blender on check_frames; blender: on every frame",
-    )
-    check_frames: PositiveInt = Field(
-        3, description="renderer fast: frames, evenly spread, that Blender renders too"
-    )
-    chunk_frames: PositiveInt = Field(
-        250, exclude=True, description="renderer blender: frames of one task; a killed build repeats one task"
-    )
-    max_disagreement_m: PositiveFloat = Field(
-        0.0001, description="gate: largest median |Blender - z-buffer| of a frame's depth"
-    )
-    min_mask_px: PositiveInt = Field(500, description="a frame that sees less of the surface is quarantined")
-    memory_limit_gb: PositiveFloat = Field(
-        6.0, exclude=True, description="Blender's process is ended when it grows beyond this"
-    )
-
-
 class AdoptSettings(Settings):
     """Depth that is taken as it is, where `role` is moving or fused."""
 
@@ -254,6 +196,7 @@ class StagesSettings(Settings):
     annotated: AnnotatedSettings = AnnotatedSettings()
     ingest: IngestSettings = IngestSettings()
     foreground: ForegroundSettings = ForegroundSettings()
+    track: TrackSettings = TrackSettings()
     fuse: FuseSettings = FuseSettings()
     render: RenderSettings = RenderSettings()
     adopt: AdoptSettings = AdoptSettings()

@@ -23,6 +23,28 @@ def pose_error(world_from_cam: Float64, truth: Float64) -> tuple[float, float]:
     return apart_m, rotation_angle_rad(world_from_cam[:3, :3], truth[:3, :3])
 
 
+def world_alignment(world_from_cam: Float64, truth: Float64) -> Float64:
+    """The rigid true_from_world (4 4) that brings a path of cameras closest to the true one.
+
+    Closest by the squared distances of the cameras' centres and of points 1 m along each of their axes: places
+    alone would leave the turn of a camera that hardly moves, or that moves along a line, to chance.
+
+    Args:
+        world_from_cam, truth: (N 4 4) rigid, of the same frames.
+    """
+    ends = np.vstack([np.zeros(3), np.eye(3)])
+    found, true = (
+        (np.einsum("nij,kj->nki", path[:, :3, :3], ends) + path[:, None, :3, 3]).reshape(-1, 3)
+        for path in (world_from_cam, truth)
+    )
+    # Arun, Huang and Blostein, "Least-Squares Fitting of Two 3-D Point Sets", 1987.
+    u, _, vt = np.linalg.svd((true - true.mean(axis=0)).T @ (found - found.mean(axis=0)))
+    aligned = np.eye(4)
+    aligned[:3, :3] = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+    aligned[:3, 3] = true.mean(axis=0) - aligned[:3, :3] @ found.mean(axis=0)
+    return aligned
+
+
 def surface_points(
     vertices: Float64, faces: NDArray[np.int32], count: int, rng: np.random.Generator
 ) -> Float64:

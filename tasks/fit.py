@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.annotated_crops import WORLD_FROM_CAM
 from pipeline.bodies.model import default_body
-from pipeline.cameras import invert_rigid
+from pipeline.cameras import LEVEL, invert_rigid
 from pipeline.captures.capture import Frame
 from pipeline.errors import InputError, StageError
 from pipeline.fitting.acceptance import AcceptSettings, Judged
@@ -33,6 +32,7 @@ from tasks.landmarks import Landmarks, landmark_digest, landmarks_of
 from tasks.rows import refuse_if_empty, rejected_pictures, row_of, rows_of
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
+from tasks.track import Track
 
 
 class Fit(CaptureStage):
@@ -47,6 +47,8 @@ class Fit(CaptureStage):
             stages.append(Simulate)
         elif table.landmark_files is not None:
             stages.append(Ingest)
+        if table.poses == "tracked":
+            stages.append(Track)
         return {stage.NAME: self.sibling(stage) for stage in stages}
 
     def identity(self) -> dict[str, Any]:
@@ -97,6 +99,8 @@ class _Seen:
         self.has_depth = "depth_raw_m" in self._fields
         cameras = [name for name in ("K", "world_from_cam") if name in self._fields]
         fields = {self._view: tuple({*cameras, *landmarks.fields.get(self._view, ())})}
+        if inputs.has(Track.NAME):
+            fields[Track.NAME] = ("world_from_cam",)
         self._frames = inputs.joined(fields)
         self.frames_in_all = len(self._frames)
         self.numbers: list[int] = []
@@ -109,7 +113,7 @@ class _Seen:
                 rows.append(row_of(stage, int(row["frame"]), error.reason, str(error)))
                 continue
             self.numbers.append(int(row["frame"]))
-            views.append((row["K"], row.get("world_from_cam", WORLD_FROM_CAM)))
+            views.append((row["K"], row.get("world_from_cam", LEVEL)))
         self.K = np.array([K for K, _ in views])
         self.world_from_cam = np.array([world_from_cam for _, world_from_cam in views])
         # Only a drawn world is sure to have +Y up; any other camera counts as upright.

@@ -23,6 +23,7 @@ from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
 from tasks.job import Progress, StageResult
 from tasks.stage import CaptureStage, SealedTask
+from tasks.track import with_poses
 
 MESH_FILE = "mesh.ply"
 
@@ -53,13 +54,15 @@ class Fuse(CaptureStage):
     VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
-        return {"ingest": self.sibling(Ingest), "foreground": self.sibling(Foreground)}
+        placed, _ = with_poses(self, {})
+        return {"ingest": self.sibling(Ingest), "foreground": self.sibling(Foreground), **placed}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.fuse
         colour = ("sensor_image",) if settings.vertex_colour else ()
-        ingested = ("sensor_depth_m", "sensor_K", "world_from_cam", *colour)
-        frames = inputs.joined({"ingest": ingested, "foreground": ("sensor_mask",)})
+        ingested = ("sensor_depth_m", "sensor_K", *colour)
+        _, fields = with_poses(self, {"ingest": ingested, "foreground": ("sensor_mask",)})
+        frames = inputs.joined(fields)
         views = MaskedViews(frames)
         check_pose_direction(views, depth_min_m=settings.depth_min_m, depth_max_m=settings.depth_max_m)
         mesh = _fuse(views, settings)

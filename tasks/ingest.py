@@ -1,5 +1,6 @@
 """Raw capture to checked frames."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class Ingest(RawStage):
         return {"simulate": self.sibling(Simulate)} if self.table().format == "simulated" else {}
 
     def identity(self) -> dict[str, Any]:
-        return {**super().identity(), "masked": self.table().foreground == "given"}
+        poses = self.table().model_dump(mode="json", include={"poses"}, exclude_defaults=True)
+        return {**super().identity(), "masked": self.table().foreground == "given", **poses}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         capture = open_raw(inputs)
@@ -46,6 +48,8 @@ class Ingest(RawStage):
             for done, screened in enumerate(screening.frames(frames)):
                 frame = screened.frame
                 if frame is not None and not screened.dropped:
+                    if inputs.capture.poses == "tracked":
+                        frame = replace(frame, world_from_cam=None)
                     sample = sample_of(frame, masked=inputs.capture.foreground == "given")
                     if frame.world_from_cam is not None:
                         correction = np.abs(sample["world_from_cam"] - frame.world_from_cam).max()
@@ -74,7 +78,7 @@ def screening_of(capture: Capture, table: CaptureTable, settings: IngestSettings
     return Screening(
         capture,
         settings,
-        needs_poses=table.role == "static",
+        needs_poses=table.role == "static" and table.poses == "given",
         needs_masks=table.foreground == "given",
         recorded=table.role != "fused",
         shift_px=settings.tang2019_shift_px if table.format == "tang2019" else 0,

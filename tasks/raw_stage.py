@@ -21,7 +21,8 @@ class RawStage(CaptureStage):
 
     def identity(self) -> dict[str, Any]:
         table = self.table()
-        read_as = table.model_dump(mode="json", include={"format", "frames", "role", table.options_key})
+        rig = set() if table.rig is None else {"rig"}
+        read_as = table.model_dump(mode="json", include={"format", "frames", "role", table.options_key, *rig})
         return {"raw": raw_digest(self.manifest, self.capture), **read_as}
 
     def raw_figures(self, capture: Capture, frames: Sequence[int]) -> dict[str, dict[str, Any]]:

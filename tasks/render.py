@@ -18,6 +18,7 @@ from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.render_chunk import RenderChunk, crop_views, image_of, render_chunks, sample_of
 from tasks.stage import CaptureStage, SealedTask
+from tasks.track import with_poses
 
 SIGMA = "sigma_m"  # of the mesh's vertices, metres along the normal; a mesh without it gives no depth_sigma_m
 
@@ -32,7 +33,9 @@ class Render(CaptureStage):
     VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
-        return {"foreground": self.sibling(Foreground), "fuse": self.sibling(Fuse), **self._chunks()}
+        placed, _ = with_poses(self, {})
+        stages: list[CaptureStage] = [self.sibling(Foreground), self.sibling(Fuse)]
+        return {stage.NAME: stage for stage in stages} | placed | self._chunks()
 
     def _chunks(self) -> dict[str, RenderChunk]:
         if self.loaded().stages.render.renderer == "fast":
@@ -43,7 +46,8 @@ class Render(CaptureStage):
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings, size_px = inputs.manifest.stages.render, inputs.manifest.dataset.image_size_px
         vertices, faces, attributes = read_ply(inputs.folder("fuse") / MESH_FILE)
-        views = crop_views(inputs.joined({"foreground": ("K", "world_from_cam"), "fuse": ()}))
+        _, fields = with_poses(self, {"foreground": ("K",), "fuse": ()})
+        views = crop_views(inputs.joined(fields))
         surface = FusedSurface(vertices, faces, threads=inputs.threads)
         agreement = Agreement(self.NAME, str(self.capture), settings)
         images = surface.render(views, height=size_px, width=size_px)

@@ -16,6 +16,7 @@ from tasks.fuse import MESH_FILE, Fuse
 from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
 from tasks.job import Progress, StageResult
 from tasks.stage import CaptureStage, SealedTask
+from tasks.track import with_poses
 
 
 class RenderChunk(CaptureStage):
@@ -25,7 +26,8 @@ class RenderChunk(CaptureStage):
     chunk = luigi.Parameter(description="which run of the frames, such as 2-of-5")
 
     def upstream(self) -> dict[str, SealedTask]:
-        return {"foreground": self.sibling(Foreground), "fuse": self.sibling(Fuse)}
+        placed, _ = with_poses(self, {})
+        return {"foreground": self.sibling(Foreground), "fuse": self.sibling(Fuse), **placed}
 
     def identity(self) -> dict[str, Any]:
         return {"chunk": self.chunk}
@@ -46,7 +48,8 @@ class RenderChunk(CaptureStage):
         size_px = inputs.manifest.dataset.image_size_px
         number, chunks = self._place_in_line()
         vertices, faces, _ = read_ply(inputs.folder("fuse") / MESH_FILE)
-        views = crop_views(inputs.joined({"foreground": ("K", "world_from_cam"), "fuse": ()}))
+        _, fields = with_poses(self, {"foreground": ("K",), "fuse": ()})
+        views = crop_views(inputs.joined(fields))
         mine = views[(number - 1) * len(views) // chunks : number * len(views) // chunks]
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
             for rendered in render_views(

@@ -40,6 +40,7 @@ from tasks.render import Render
 from tasks.scan import Scan
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
+from tasks.track import Track
 from tasks.truth import Truth
 from tasks.voxels import Voxels
 
@@ -69,7 +70,8 @@ def stages_of(manifest: str, capture: str) -> list[type[CaptureStage]]:
     if table.is_scan:
         made = [stage for stage in (Correspond, Voxels) if stage.NAME in table.targets]
         return [Scan, Portray, Layers, Normals, *made]
-    surface: list[type[CaptureStage]] = [Fuse, Render] if table.role == "static" else [Adopt]
+    placed: list[type[CaptureStage]] = [Track] if table.poses == "tracked" else []
+    surface: list[type[CaptureStage]] = [*placed, Fuse, Render] if table.role == "static" else [Adopt]
     stages: list[type[CaptureStage]] = [Ingest, Foreground, *surface, Layers, Normals]
     if table.format != "simulated":
         return [*stages, *bodies]

@@ -19,7 +19,13 @@ from pipeline.seeds import stream
 from pipeline.simulation.kinect_writer import TRUTH_FOLDER
 from pipeline.spread import Spread, figure
 from pipeline.store import FrameWriter
-from pipeline.truth_scores import SURFACE_POINTS, body_errors, pose_error, surface_points
+from pipeline.truth_scores import (
+    SURFACE_POINTS,
+    body_errors,
+    pose_error,
+    surface_points,
+    world_alignment,
+)
 from pipeline.visibility import normals_from_visibility, vertex_normals
 from renderers.raycast import RaycastScene
 from renderers.views import View
@@ -36,6 +42,7 @@ from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.surface import surface_of
 from tasks.target_truth import target_figures
+from tasks.track import Track, with_poses
 from tasks.voxels import Voxels
 
 NEAR_M = 0.005  # of the fused surface: what is nearer of the true one counts as complete
@@ -45,7 +52,7 @@ class Truth(CaptureStage):
     """Scores by ray casting the true surface, which no stage under test has touched."""
 
     NAME = "truth"
-    VERSION = 4
+    VERSION = 5
 
     def upstream(self) -> dict[str, SealedTask]:
         stages: list[CaptureStage] = [
@@ -54,6 +61,8 @@ class Truth(CaptureStage):
         stages.append(surface_of(self))
         if self._is_fused():
             stages.append(self.sibling(Fuse))
+        if self.table().poses == "tracked":
+            stages.append(self.sibling(Track))
         table = self.table()
         if table.body_targets:
             stages.append(self.sibling(Body if table.fitted_to is None else Fit))
@@ -68,36 +77,53 @@ class Truth(CaptureStage):
         known = read_truth(raw / TRUTH_FOLDER)
         depth_from_color = invert_rigid(read_kinect2_calibration(raw / CALIBRATION_FILE).color_from_depth)
         scores = _Scores()
-        frames = inputs.joined(
+        _, fields = with_poses(
+            self,
             {
-                "foreground": ("K", "world_from_cam"),
+                "foreground": ("K",),
                 surface_of(self).NAME: ("depth_m", "mask"),
                 "layers": ("base_m", "detail_m"),
                 "normals": ("normal",),
-            }
+            },
         )
+        frames = inputs.joined(fields)
+        # Frames are of the depth's moment; colour was exposed some milliseconds aside.
+        cameras = {
+            frame: known.world_from_depth[at] @ depth_from_color for at, frame in enumerate(known.frames)
+        }
+        true_from_world = self._alignment(inputs, cameras)
         surfaces = _TrueSurfaces(known, inputs.threads)
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
             for done, row in enumerate(frames):
+                row["world_from_cam"] = true_from_world @ row["world_from_cam"]
                 true_m, normal = surfaces.seen(row)
-                frame = known.frames.index(int(row["frame"]))
-                # Frames are of the depth's moment; colour was exposed some milliseconds aside.
-                scores.add_camera(row["world_from_cam"], known.world_from_depth[frame] @ depth_from_color)
+                scores.add_camera(row["world_from_cam"], cameras[int(row["frame"])])
                 scores.add_layers(row, true_m, inputs.manifest.stages.layers)
                 scores.add_normals(row, true_m, inputs.manifest.stages.normals)
                 writer.append({"frame": np.int32(row["frame"]), **scores.add_surface(row, true_m, normal)})
                 progress(done + 1, len(frames))
         stats = scores.figures()
         if self._is_fused():
-            stats |= self._surface_figures(known, surfaces.shown, inputs)
+            stats |= self._surface_figures(known, surfaces.shown, true_from_world, inputs)
         if self.table().fitted_to is not None:
             stats |= _body_figures(known, inputs)
         stats |= target_figures(known, inputs, true_bodies=self.table().fitted_to is None)
         return StageResult(samples=len(frames), stats=stats)
 
-    def _surface_figures(self, known: Known, shown: np.ndarray, inputs: Inputs) -> dict[str, dict[str, Any]]:
+    def _alignment(self, inputs: Inputs, cameras: dict[int, np.ndarray]) -> np.ndarray:
+        """The rigid true_from_world; given poses are of the true world, tracked ones of the first camera's."""
+        if not inputs.has(Track.NAME):
+            return np.eye(4)
+        tracked = inputs.joined({Track.NAME: ("world_from_cam",)})
+        found, true = zip(*((row["world_from_cam"], cameras[row["frame"]]) for row in tracked), strict=True)
+        return world_alignment(np.stack(found), np.stack(true))
+
+    def _surface_figures(
+        self, known: Known, shown: np.ndarray, true_from_world: np.ndarray, inputs: Inputs
+    ) -> dict[str, dict[str, Any]]:
         """Distances between the fused surface and the faces (F, bool) of the true one that some frame shows."""
         fused, fused_faces, _ = read_ply(inputs.folder("fuse") / MESH_FILE)
+        fused = transform(true_from_world, fused)
         true = known.vertices_m(known.frames[0]).astype(np.float64)
         rng = stream(self.loaded().dataset.seed, "truth", self.capture)
         accuracy_m = RaycastScene(true, known.faces, threads=inputs.threads).distance_m(
@@ -245,8 +271,14 @@ class _Scores:
             "true detail, standard deviation": figure(self._true_detail.std(), "m"),
             "truth camera error, median": figure(float(np.median(apart_m)), "m"),
             "truth camera error, max": figure(float(apart_m.max()), "m"),
+            "truth camera error, root mean square": figure(_rms(apart_m), "m"),
             "truth camera turn, median": figure(float(np.median(turned_rad)), "rad"),
+            "truth camera turn, root mean square": figure(_rms(turned_rad), "rad"),
         }
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _median(values: np.ndarray) -> np.float32:

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _skin(bind_m: Any, joints: Any, weights: Any, linear: Any, shift_m: Any, out_m: Any) -> None:
     batch, count, _ = out_m.shape
     shapes = bind_m.shape[0]

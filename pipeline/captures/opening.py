@@ -17,6 +17,8 @@ from pipeline.captures.kinect2_files import Kinect2Files
 from pipeline.captures.open3d_folder import Open3dFiles, open_open3d
 from pipeline.captures.pcd import open_pcd
 from pipeline.captures.rgbd_folder import open_rgbd_folder
+from pipeline.captures.rig import open_rig
+from pipeline.captures.rig_files import RigOptions
 from pipeline.captures.rosbag import open_rosbag
 from pipeline.captures.sevenscenes import open_sevenscenes
 from pipeline.captures.tang2019 import Tang2019
@@ -54,6 +56,9 @@ def open_capture(path: Path, format: str, options: BaseModel | None) -> Capture:
         InputError: if the capture as a whole is missing or malformed.
         ManifestError: for an unknown format, or options where none belong, or none where some must be.
     """
+    if isinstance(options, RigOptions):
+        each = options.each
+        return open_rig(path, options.rig, lambda camera: open_capture(camera, format, each))
     if format in PLAIN and options is None:
         return PLAIN[format](path)
     if format in TOLD:

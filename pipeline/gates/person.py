@@ -172,6 +172,8 @@ def broad_part(mask: Bool, radius_px: float) -> Bool:
     broad = np.zeros_like(mask)
     box = mask_box(mask, ring_px=1)  # what is no mask is nowhere nearer than beside it
     part = mask[box]
+    if not part.size:
+        return broad
     core = cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5) >= radius_px
     if core.any():
         away_px = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 5)

@@ -9,7 +9,7 @@ Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def far_depth(maps_m: Float32, used: Bool, near: Float64, least: int) -> Float32:
     """The farthest depth (H W) that `least` of the maps (F H W) agree on at each pixel; 0 where none does.
 

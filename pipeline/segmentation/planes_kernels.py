@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def count_near(points: Float64, normals: Float64, offsets: Float64, near_m: float) -> NDArray[np.int64]:
     """How many points (N 3) lie within near_m of each plane (S 3), (S)."""
     votes = np.zeros(len(normals), dtype=np.int64)

@@ -21,7 +21,7 @@ COUNT, AREA_M2, X, Y, Z, U, TOP_M, BOTTOM_M, MOVED, TESTED, BENT_M, BEFORE, BEHI
 TESTED_PX = 4  # between the places where a surface's bend is measured
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def stands_free(
     depth_m: Float32, lines: Float64, bands_m: Float64, background_m: Float32, margins: Float64
 ) -> Bool:
@@ -81,7 +81,7 @@ def _within(near: float, far: float, cells: int, steps: Float64) -> bool:
     return bool(abs(near - far) <= allowed)
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def label(depth_m: Float32, free: Bool, steps: Float64, gap_px_m: float) -> tuple[Int32, int]:
     """Number (H W) the surfaces that free pixels form, from 1, and return the count; 0 is no free pixel.
 
@@ -132,7 +132,7 @@ def label(depth_m: Float32, free: Bool, steps: Float64, gap_px_m: float) -> tupl
     return labels, count
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def contacts(depth_m: Float32, labels: Int32, most_m: float, gap_px_m: float) -> Int32:
     """Pairs (N 2) of surfaces that meet in the picture across a step of at most `most_m`, once a contact."""
     height, width = depth_m.shape
@@ -195,7 +195,7 @@ def _bend_m(depth_m: Float32, labels: Int32, place: tuple[int, int], step: tuple
     return float(abs(middle - 0.5 * ends) / (middle * middle))
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def measure(
     depth_m: Float32, labels: Int32, count: int, lens: Float64, up: Float64, still_m: Float32, scales: Float64
 ) -> Float64:
@@ -254,7 +254,7 @@ def measure(
     return out
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def without_fringe(depth_m: Float32, mask: Bool, steps: Float64, least_neighbours: int) -> Bool:
     """The mask (H W) less what does not lie on the surface beside it.
 

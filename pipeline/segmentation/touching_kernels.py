@@ -14,7 +14,7 @@ Bool = NDArray[np.bool_]
 REACH_PX = 6  # a hole that a way may jump
 
 
-@njit(cache=True)
+@njit(nogil=True, cache=True)
 def nearest_along(depth_m: Float32, piece: Bool, seeds: Int32, costs: Float64) -> Int32:
     """The seed (H W) to which the way over the piece's pixels is shortest; 0 outside, and where no way leads.
 

@@ -82,9 +82,8 @@ def filled_part(
     places, heights, marks = kernels.place(vertices, middle_x, middle_y, bits)
     if kernels.open_mark(corners, marks):
         vertices, corners = closed_mesh(vertices, corners, max_open_share=max_open_share)
-        bounds_vox = kernels.bounds(vertices)
         places, heights, _ = kernels.place(vertices, middle_x, middle_y, bits)
-    first, end = _around(bounds_vox, shape_xyz, kernels.WORD)
+    first, end = _around(bounds_vox, shape_xyz, kernels.WORD)  # what closes a mesh lies between its vertices
     whole_words = -(-(end[2] - first[2]) // kernels.WORD) * kernels.WORD
     inside = np.zeros((end[0] - first[0], end[1] - first[1], whole_words), np.bool_)
     touched = np.zeros(inside.shape[:2], np.uint8)

@@ -78,7 +78,7 @@ def voxelise_part(
     whole, corner = filled_part(places - first, faces, (x, y, z), max_open_share=max_open_share)
     start = first + corner
     i, j, k = np.clip(start, 0, shape_xyz).tolist()
-    end = np.clip(start + whole.shape, 0, shape_xyz)
+    end = np.minimum(start + whole.shape, shape_xyz)
     part = whole[tuple(slice(*span) for span in zip((i, j, k) - start, end - start, strict=True))]
     total = int(np.count_nonzero(whole))
     return part, (i, j, k), 1 - np.count_nonzero(part) / total if total else 0.0

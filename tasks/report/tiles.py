@@ -45,7 +45,8 @@ def worst_tiles(frames: JoinedFrames, frame: int, metric: str) -> tuple[Tile, ..
         "truth_depth_error_m": ("image", _depth_label(row), _truth_label(row)),
     }[metric]
     painters = _painters(row)
-    drawn = ((label, painters[label].paint(row)) for label in shown)
+    # A capture without colour has no image to show beside.
+    drawn = ((label, painters[label].paint(row)) for label in shown if label in painters)
     return tuple(_captioned(label, tile) for label, tile in drawn if tile is not None)
 
 

@@ -13,6 +13,7 @@ from pipeline.meshes import write_ply
 from pipeline.scan_files import read_portrayable
 from pipeline.settings import PortraySettings
 from pipeline.shards import ShardReader, read_index
+from pipeline.voxels.packing import unpack
 from renderers.proof import icosphere
 from tasks.portray import draw_shots
 
@@ -41,6 +42,7 @@ format = "scan"
 path = "ball.ply"
 scan = {{ unit_m = 0.001, up = "z" }}
 role = "scan"
+targets = ["voxels"]
 count = 2
 split = "test"
 
@@ -76,6 +78,21 @@ def built(forge, tmp_path_factory):
     ended = forge.run("build", write_manifest(folder))
     assert ended.code == 0, ended.err + ended.out
     return folder / "out" / "scans"
+
+
+def test_volume_of_a_measured_scan_is_the_scan_itself(built):
+    fields = ("occupancy_128", "occupancy_128_world_from_vox", "occupancy_128_share_cut")
+    reader = ShardReader(built, split="test", fields=fields)
+    assert len(reader) == 2
+    for row in (reader[0], reader[1]):
+        inside = np.argwhere(unpack(row["occupancy_128"], 128))
+        world_from_vox = row["occupancy_128_world_from_vox"]
+        voxel_m3 = abs(np.linalg.det(world_from_vox[:3, :3]))
+        radius_m = (len(inside) * voxel_m3 * 3 / (4 * np.pi)) ** (1 / 3)
+        # The ball's polygons lie within 0.1 % of its radius; 100,000 voxels of a rim of half voxels.
+        assert radius_m == pytest.approx(0.5, rel=0.005) and row["occupancy_128_share_cut"] == 0
+        centre_m = world_from_vox[:3, :3] @ inside.mean(axis=0) + world_from_vox[:3, 3]
+        np.testing.assert_allclose(centre_m, [0, 0.5, 0], atol=0.002)  # it lies on the floor, above the origin
 
 
 def rows(built, split, fields):
@@ -140,7 +157,7 @@ def test_labels_lie_where_the_joints_are_seen(built):
 
 def test_the_graph_is_the_scan_the_pictures_and_what_stands_on_them(built):
     stages = sorted(path.name for path in (built / "stages").iterdir())
-    assert stages == ["layers", "normals", "portray", "scan"]
+    assert stages == ["layers", "normals", "portray", "scan", "voxels"]
     page = (built / "report" / "index.html").read_text()
     assert "ann-waving" in page and "Parts, 14".lower() in page.lower()
     entry = read_index(built)["captures"]["ball"]
@@ -171,7 +188,7 @@ def test_check_names_what_is_wrong_with_a_scan_and_plan_counts_it_once(bodytruth
     said = bodytruth("check", manifest)
     assert said.code == 3 and "is not there" in said.out + said.err
     planned = bodytruth("plan", manifest)
-    assert planned.code == 0 and "10 of 10 to build" in planned.out
+    assert planned.code == 0 and "11 of 11 to build" in planned.out
     assert bodytruth("why", manifest, "ann-waving").code == 0
 
 

@@ -89,9 +89,8 @@ def linearise(
     Args:
         grey: mean grey difference as known so far; a camera's exposure may change.
     """
-    from pipeline.fusion.tracking.align_kernels import SYSTEM, accumulate
+    from pipeline.fusion.tracking.align_kernels import accumulate
 
-    system = np.zeros(SYSTEM)
     grey_sigma = GREY_SIGMA / max(np.sqrt(settings.colour_weight), 1e-6)
     measures = np.array(
         [
@@ -103,19 +102,20 @@ def linearise(
             grey,
         ]
     )
-    valid, matched, weights, squares, found_grey = accumulate(
+    found = accumulate(
         (live.depth_m, live.grey, live.lens),
         (model.depth_m, model.normal, model.grey, model.lens),
         np.ascontiguousarray(model_from_live),
         measures,
         level.stride_px,
-        system,
     )
     A = np.zeros((6, 6))
-    A[UPPER] = system[:21]
+    A[UPPER] = found[:21]
     A = A + np.triu(A, 1).T
+    valid, matched, weights, squares, seen_grey = found[27:].tolist()
+    square = squares / max(weights, 1e-9)
     return System(
-        A=A, b=system[21:], valid=valid, matched=matched, square=squares / max(weights, 1e-9), grey=found_grey
+        A=A, b=found[21:27], valid=int(valid), matched=int(matched), square=square, grey=seen_grey
     )
 
 

@@ -20,7 +20,7 @@ from pipeline.gates.finding import Finding
 
 Float64 = NDArray[np.float64]
 
-VIEW_M, VIEW_RAD = 0.03, 0.02  # within which the model need not be looked at anew
+VIEW_M, VIEW_RAD = 0.05, 0.04  # within which the model need not be looked at anew
 NARROW = (Level(4, 6, 12.0), *TRACKING[-1:])  # for a start that is nearly right
 LIKE_BEFORE = 0.9  # share of the last frame's fitness that shows a frame to be placed as well
 DAMPING = 0.9  # share of the last motion that the next one is expected to show
