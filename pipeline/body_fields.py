@@ -192,6 +192,14 @@ BODY_FIELDS: dict[str, Field] = {
         invalid="False",
         doc="True where both frames see the surface and |t| exceeds min_pixel_baseline_m",
     ),
+    "motion_base_depth_m": Field(
+        shape="H W",
+        dtype="float32",
+        unit="m",
+        frame="cam",
+        invalid="0",
+        doc="z of the body smoothed and blown up, as the public code of Tan 2020 has it, where the settings ask for it",
+    ),
     # annotated on pictures
     "person_mask": Field(
         shape="H W",

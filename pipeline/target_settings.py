@@ -1,6 +1,6 @@
 """Settings of the stages that make what networks learn from, with the papers' values as defaults."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -56,6 +56,11 @@ class FitSettings(Settings):
     )
     shape_sigma: PositiveFloat = Field(0.85, description="standard deviation of the betas to expect")
     tilt_sigma_rad: PositiveFloat = Field(0.15, description="how well the vertical is known")
+    pose_prior: str | None = Field(
+        None,
+        description="npz of a mixture over all joints' poses (weights, means, covars), relative to data_root; "
+        "our pose sampler's unless given",
+    )
     bend_weight: NonNegativeFloat = Field(
         0.3, description="weight of the prior against bent knees and elbows"
     )
@@ -156,6 +161,12 @@ class MotionSettings(Settings):
     min_pair_baseline_m: PositiveFloat = Field(0.5, description="least mean |t| over the pixels of a pair")
     min_pixel_baseline_m: PositiveFloat = Field(0.05, description="least |t| of a valid pixel")
     min_valid_px: PositiveInt = Field(500, description="a pair with fewer valid pixels is left out")
+    base_smoothing_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="umbrella steps over the body whose depth is the base; 4 as the public code has it"
+    )
+    base_inflate_m: float = Field(
+        0.0, description="how far that body is blown up along its normals; 0.026 as the public code"
+    )
     occlusion_m: PositiveFloat = Field(
         0.01, description="how far behind the reference's own surface a point still counts as visible"
     )

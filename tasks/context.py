@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.capture_tables import frames_slice
 from pipeline.captures.opening import open_capture
+from pipeline.checksums import describe_file
 from pipeline.errors import InputError, StageError
 from pipeline.fingerprints import FileHashes
 from pipeline.manifest import DATA_ROOT_VARIABLE, OUT_VARIABLE, Manifest, load_manifest, select_frames
@@ -107,3 +108,12 @@ def _digest(manifest: Manifest, files: list[Path], folder: Path, trust: bool) ->
             hashes.close()
     except (OSError, sqlite3.Error) as error:
         raise unwritable(manifest.folder, error) from error
+
+
+def file_digest(path: Path) -> str:
+    """The hash of one file that a manifest names."""
+    # A file that may not be read says so when the stage reads it; bringing it changes the digest.
+    try:
+        return str(describe_file(path, sync=False)["sha256"])
+    except OSError:
+        return "unreadable"

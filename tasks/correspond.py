@@ -12,7 +12,6 @@ from pipeline.body_fields import ANNOTATED_SETS
 from pipeline.cameras import project
 from pipeline.captures.annotation import Joints, SurfacePoints
 from pipeline.captures.truth import read_truth
-from pipeline.checksums import describe_file
 from pipeline.correspondences.chart_file import read_charts
 from pipeline.correspondences.charts import DENSEPOSE, OURS, Charts, own_charts
 from pipeline.correspondences.geodesic import body_surface
@@ -28,6 +27,7 @@ from pipeline.simulation.label_view import Figure, bare_figure
 from pipeline.store import FrameWriter
 from tasks.annotated import Annotated
 from tasks.bodies import bodies_upstream, body_fields
+from tasks.context import file_digest
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.rows import refuse_if_empty, rows_of
@@ -60,7 +60,7 @@ class Correspond(CaptureStage):
 
     def identity(self) -> dict[str, Any]:
         files = chart_files(self.loaded(), str(self.capture))
-        digests = {key: _digest(path) for key, path in files.items()}
+        digests = {key: file_digest(path) for key, path in files.items()}
         return {"seed": self.loaded().dataset.seed, "capture": self.capture, **digests}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
@@ -175,11 +175,3 @@ def _true_figures(inputs: Inputs) -> Callable[[int], Figure] | None:
         return bare_figure(body, known.pose_rad[at], known.betas[at], known.transl_m[at])
 
     return bare
-
-
-def _digest(path: Path) -> str:
-    # A file that may not be read says so when the stage reads it; bringing it changes the digest.
-    try:
-        return str(describe_file(path, sync=False)["sha256"])
-    except OSError:
-        return "unreadable"

@@ -13,10 +13,12 @@ from pipeline.errors import InputError, StageError
 from pipeline.fitting.acceptance import AcceptSettings, Judged
 from pipeline.fitting.batches import How, judge_in_batches, one_thread, smooth_clips
 from pipeline.fitting.clip import SmoothSettings, clips_of
-from pipeline.fitting.fit import LANDMARKS_ALONE, default_tables
+from pipeline.fitting.fit import LANDMARKS_ALONE, default_tables, make_tables
 from pipeline.fitting.fit import FitSettings as Search
 from pipeline.fitting.observed import Observed
 from pipeline.fitting.placing import in_world
+from pipeline.fitting.priors import read_prior
+from pipeline.manifest import Manifest
 from pipeline.motion.pairs import silhouette_iou
 from pipeline.quality import QuarantineRow
 from pipeline.settings import FitSettings
@@ -24,6 +26,7 @@ from pipeline.spread import figure
 from pipeline.store import FrameWriter
 from tasks.annotated import Annotated
 from tasks.body import BODY, SILHOUETTES, body_sample
+from tasks.context import file_digest
 from tasks.foreground import Foreground
 from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs
@@ -59,6 +62,8 @@ class Fit(CaptureStage):
             "role": table.role,
             "files": landmark_digest(self.loaded(), table),
         }
+        if (prior := prior_file(self.loaded())) is not None:
+            told["pose_prior"] = file_digest(prior)
         drawn = {"capture": table.id, "seed": self.loaded().dataset.seed}  # of the landmarks' noise
         return {**told, **(drawn if table.fitted_to == "truth" else {})}
 
@@ -82,8 +87,10 @@ class Fit(CaptureStage):
                     overlap.append(silhouette_iou(sample["body_depth_m"] > 0, person))
                 writer.append(sample)
         stats = _figures(judged, kept, seen.frames_in_all, inputs.manifest.stages.fit)
-        if landmark_digest(inputs.manifest, inputs.capture) != inputs.record["recipe"]["inputs"]["files"]:
-            raise StageError("files of landmarks must stay as they are during a build, changed. Build again.")
+        if self.identity() != inputs.record["recipe"]["inputs"]:
+            raise StageError(
+                "files of landmarks and of the pose prior must stay as they are during a build, changed. Build again."
+            )
         if overlap:
             stats[SILHOUETTES] = figure(float(np.median(overlap)), "1")
         return StageResult(samples=len(kept), stats=stats, quarantine=rows)
@@ -165,9 +172,12 @@ class _Seen:
 def _judged(seen: _Seen, inputs: Inputs, progress: Progress) -> Judged:
     settings, table = inputs.manifest.stages.fit, inputs.capture
     search = search_settings(settings, seen.landmarks, with_depth=seen.has_depth)
+    joint_set, prior = seen.landmarks.joint_set, prior_file(inputs.manifest)
     how = How(
         body=default_body(),
-        tables=default_tables(seen.landmarks.joint_set.name, search),
+        tables=default_tables(joint_set.name, search)
+        if prior is None
+        else make_tables(default_body(), read_prior(prior), joint_set, search),
         settings=search,
         limits=AcceptSettings(**settings.model_dump(include=set(AcceptSettings.__dataclass_fields__))),
     )
@@ -181,6 +191,12 @@ def _judged(seen: _Seen, inputs: Inputs, progress: Progress) -> Judged:
         turn_sigma_rad=settings.smooth_turn_sigma_rad, place_sigma_m=settings.smooth_place_sigma_m
     )
     return smooth_clips(seen.observed, judged, clips, how, smooth)
+
+
+def prior_file(manifest: Manifest) -> Path | None:
+    """The user's file of likely poses, where the settings name one."""
+    named = manifest.stages.fit.pose_prior
+    return None if named is None else manifest.data_root / named
 
 
 def search_settings(settings: FitSettings, landmarks: Landmarks, *, with_depth: bool) -> Search:

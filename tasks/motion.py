@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.bodies.model import default_body
+from pipeline.motion.base_depth import base_depth
 from pipeline.motion.motion_map import MotionMap, motion_map
 from pipeline.motion.pairs import choose_pairs, frame_findings, pair_findings, silhouette_iou
-from pipeline.motion.rings import two_rings
+from pipeline.motion.rings import one_rings, two_rings
 from pipeline.quality import QuarantineRow
 from pipeline.settings import MotionSettings
 from pipeline.spread import figure
@@ -59,7 +60,8 @@ class Motion(CaptureStage):
                     if not odd:
                         maps.append((frames.frames[reference], made))
                 pairs += len(maps)
-                writer.append({"frame": np.int32(number), **_sample(maps, settings, clip.size_px)})
+                sample = {"frame": np.int32(number), **_sample(maps, settings, clip.size_px)}
+                writer.append(sample | clip.base(target))
                 # What is left out is the pair: the frame stays, and says that it has none.
                 rows += rows_of(self, [replace(finding, drops=False) for finding in findings])
                 progress(target + 1, len(frames))
@@ -100,6 +102,22 @@ class _Clip:
         self.references: list[list[int]] = [[] for _ in vertices]
         for target, reference in chosen.tolist():
             self.references[target].append(reference)
+
+    def base(self, target: int) -> dict[str, Any]:
+        """The base depth of the authors' code, where asked for; the paper's is `body_depth_m`."""
+        steps, inflate_m = self._settings.base_smoothing_steps, self._settings.base_inflate_m
+        if not steps and not inflate_m:
+            return {}
+        depth_m = base_depth(
+            self._vertices[target],
+            self._faces,
+            one_rings(default_body()),
+            K=self._K[target],
+            size_px=self.size_px,
+            smoothing_steps=steps,
+            inflate_m=inflate_m,
+        )
+        return {"motion_base_depth_m": depth_m}
 
     def motion(self, target: int, reference: int) -> MotionMap:
         return motion_map(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.bodies.joints import BODY25, COCO17, H36M17, MPII16, SMPL24, TANG16, mirrored_pose
 from pipeline.bodies.parts import DENSEPOSE24_NAMES, SURREAL24_NAMES, TANG14_NAMES, flipped_labels
 from pipeline.cameras import crop_intrinsics, crop_resize, project
+from pipeline.fields import FIELDS
 from pipeline.seeds import stream
 
 MIRROR_X = np.diag([-1.0, 1.0, 1.0, 1.0])
@@ -72,6 +73,8 @@ KINDS: dict[str, Kind] = {
     "body_betas": "same",  # the body at rest is its own mirror image
     "body_transl_m": "place",
     "body_depth_m": "picture",
+    "motion_base_depth_m": "picture",
+    **{name: "same" for name in FIELDS if name.startswith("track_")},
     **{
         f"body_fit_{what}": "same"
         for what in ("landmark_residual_px", "depth_residual_m", "energy", "source")

@@ -298,3 +298,26 @@ def test_changed_key_points_are_fitted_anew_and_nothing_above_is(raw, built, own
     changed = [new != old for new, old in zip(fingerprints(), before, strict=True)]
     file.write_text(text)
     assert changed == [False, False, True, True] and fingerprints() == before
+
+
+def test_named_pose_prior_is_read_and_its_content_counts(raw, tmp_path, monkeypatch, own_places):
+    manifest = raw / "prior.toml"
+    manifest.write_text(TABLE.replace("[stages.fit]", '[stages.fit]\npose_prior = "prior.npz"'))
+    prior = raw / "raw" / "prior.npz"
+    fingerprints = set()
+    for content in (None, b"one", b"two"):
+        if content is not None:
+            prior.write_bytes(content)
+        forget()
+        fingerprints.add(Fit(manifest=str(manifest), capture="clip").fingerprint())
+    prior.unlink()
+    forget()
+    fingerprints.add(Fit(manifest=str(raw / "m.toml"), capture="clip").fingerprint())
+    assert len(fingerprints) == 4
+
+
+def test_missing_pose_prior_is_named(forge, raw, built):
+    told = TABLE.replace("[stages.fit]", '[stages.fit]\npose_prior = "nowhere.npz"')
+    (raw / "missing.toml").write_text(told.replace('"fits"', '"fits"', 1))
+    ended = forge.run("build", raw / "missing.toml")
+    assert ended.code == 3 and "prior-missing" in ended.out and "nowhere.npz" in ended.out, ended.out

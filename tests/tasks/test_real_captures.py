@@ -23,6 +23,7 @@ EXPECTED: dict[str, dict[str, tuple[int, int, list[str]]]] = {
         "openpose": (1, 1, []),
     },
     "densepose-pictures": {"charts": (13, 11, ["person-too-small"] * 2), "points": (1, 1, [])},
+    "tracked-room": {"room": (150, 150, [])},
     "tang2019": {
         name: (frames, frames, [])
         for name, frames in {
