@@ -35,9 +35,12 @@ def body_problem(
         return 'landmarks = "truth" needs a person who is known: format "simulated"'
     if landmarks == "file" and not (files or annotated):
         return 'landmarks = "file" needs files that bring key points'
-    if targets and not (format == "simulated" or files or annotated):
+    if landmarks == "network" and files:
+        return 'landmarks = "network" finds key points in the pictures: remove [capture.landmark_files]'
+    if targets and not (format == "simulated" or files or annotated or landmarks == "network"):
         return (
-            'targets need a body that is known or can be fitted: format "simulated", or key points in files'
+            'targets need a body that is known or can be fitted: format "simulated", key points in files, or '
+            'landmarks = "network"'
         )
     return None
 

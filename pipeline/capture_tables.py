@@ -75,10 +75,11 @@ class _Keys(Table):
     chart_body: ChartFile | None = Field(
         None, description="body file that chart_file lies on, likewise; the default body unless given"
     )
-    landmarks: Literal["truth", "file"] | None = Field(
+    landmarks: Literal["truth", "file", "network"] | None = Field(
         None,
         description="what bodies are fitted to: truth: the drawn person's own joints, with noise | file: what the "
-        "capture's files say; of role image unless told. Without it a drawn body is taken as it is",
+        "capture's files say; of role image unless told | network: what stages.fit.checkpoint finds in the "
+        "pictures. Without it a drawn body is taken as it is",
     )
     fov_deg: float | None = Field(
         None, gt=5, lt=150, description="role image: field of view over the longer side of every picture"
@@ -135,7 +136,7 @@ class _Keys(Table):
         return targets_of_bodies(self.targets, self.role, self.chart_file)
 
     @property
-    def fitted_to(self) -> Literal["truth", "file"] | None:
+    def fitted_to(self) -> Literal["truth", "file", "network"] | None:
         """What the capture's bodies are fitted to; None where none are."""
         if not self.body_targets or self.is_scan:
             return None

@@ -56,6 +56,10 @@ class FitSettings(Settings):
     )
     shape_sigma: PositiveFloat = Field(0.85, description="standard deviation of the betas to expect")
     tilt_sigma_rad: PositiveFloat = Field(0.15, description="how well the vertical is known")
+    checkpoint: str = Field(
+        "landmark-net-small",
+        description="landmarks = network: a shipped network by name, or a run below the output's root",
+    )
     pose_prior: str | None = Field(
         None,
         description="npz of a mixture over all joints' poses (weights, means, covars), relative to data_root; "

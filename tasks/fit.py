@@ -32,6 +32,7 @@ from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.landmarks import Landmarks, landmark_digest, landmarks_of
+from tasks.network_landmarks import checkpoint_digest, network_landmarks
 from tasks.rows import refuse_if_empty, rejected_pictures, row_of, rows_of
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
@@ -62,6 +63,8 @@ class Fit(CaptureStage):
             "role": table.role,
             "files": landmark_digest(self.loaded(), table),
         }
+        if table.fitted_to == "network":
+            told["network"] = checkpoint_digest(self.loaded())
         if (prior := prior_file(self.loaded())) is not None:
             told["pose_prior"] = file_digest(prior)
         drawn = {"capture": table.id, "seed": self.loaded().dataset.seed}  # of the landmarks' noise
@@ -69,7 +72,8 @@ class Fit(CaptureStage):
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         rows: list[QuarantineRow] = []
-        seen = _Seen(self, inputs, landmarks_of(inputs), rows)
+        fitted_to = network_landmarks if inputs.capture.fitted_to == "network" else landmarks_of
+        seen = _Seen(self, inputs, fitted_to(inputs), rows)
         with one_thread():
             judged = _judged(seen, inputs, progress) if seen.numbers else None
         if judged is not None:

@@ -73,7 +73,7 @@ def _drawn(inputs: Inputs) -> Landmarks:
         joints_m = transform(invert_rigid(row["world_from_cam"]), joints_of(body, posed, joint_set)[0])
         rng = stream(inputs.manifest.dataset.seed, "fit", inputs.capture.id, int(row["frame"]))
         noise_px = settings.landmark_noise_px
-        return _sample(
+        return landmark_sample(
             joint_set, *drawn_landmarks(joints_m, row["K"], row["depth_raw_m"], noise_px=noise_px, rng=rng)
         )
 
@@ -131,10 +131,10 @@ def _in_crop(reader: LandmarkReader, row: Sample, sensor_K: np.ndarray, shape_hw
         people.append((px, joints.confidence, joints.visible))
     px, confidence, visible = best_on_mask(people, mask)
     placed = np.where(confidence[:, None] > 0, px, 0).astype(np.float32)
-    return _sample(reader.joint_set, placed, confidence, visible)
+    return landmark_sample(reader.joint_set, placed, confidence, visible)
 
 
-def _sample(joint_set: JointSet, px: np.ndarray, confidence: np.ndarray, visible: np.ndarray) -> Sample:
+def landmark_sample(joint_set: JointSet, px: np.ndarray, confidence: np.ndarray, visible: np.ndarray) -> Sample:
     stem = f"joints_{joint_set.name}"
     return {f"{stem}_px": px, f"{stem}_confidence": confidence, f"{stem}_visible": visible}
 

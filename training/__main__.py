@@ -42,7 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", default="test")
     evaluate.add_argument("--device", default="auto", choices=DEVICES)
     evaluate.set_defaults(act=_evaluate)
-    predict = verbs.add_parser("predict", help="depth of pictures and films")
+    export = verbs.add_parser("export", help="a trained model as a folder to ship, in half precision")
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="its folder, or the run's")
+    export.add_argument("folder", type=Path, metavar="FOLDER", help="not there yet")
+    export.set_defaults(act=_export)
+    predict = verbs.add_parser("predict", help="depth, or joints and surface, of pictures and films")
     predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="its folder, or the run's")
     predict.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, films, folders")
     predict.add_argument("-o", "--out", type=Path, required=True, help="folder for what is predicted")
@@ -81,6 +85,13 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     box = tuple(arguments.box) if arguments.box else None
     predict_images(arguments.checkpoint, arguments.inputs, arguments.out, box=box, device=arguments.device)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from training.export import export_checkpoint
+
+    export_checkpoint(arguments.checkpoint, arguments.folder)
     return 0
 
 

@@ -74,7 +74,7 @@ def evaluate_predictor(
             watch(number, Scored(sample=sample, mask=mask, predictions=predictions, error=error))
     results = []
     for name, mine in records.items():
-        result: dict[str, Any] = {"predictor": name, "metrics": mean_metrics(mine), "by": _breakdowns(mine)}
+        result: dict[str, Any] = {"predictor": name, "metrics": mean_metrics(mine), "by": breakdowns(mine)}
         if name in traces:
             result["metrics"] += traces[name].flicker()
             result["cdf"] = traces[name].cdf()
@@ -109,6 +109,8 @@ def evaluate_run(
     That holds metrics.json, samples.jsonl, table.md, table.tex, table.json, cdf.png, worst.png and
     figures/examples.png. metrics.json is written last: where it stands, all of them do.
 
+    A recipe with a `score` of its own is scored by that instead.
+
     Args:
         run: OUT/runs/MODEL/FINGERPRINT.
         dataset: by default the one that the run was trained on.
@@ -124,6 +126,8 @@ def evaluate_run(
     from training.run import load_run
 
     trained = load_trained(run, device=device)
+    if trained.recipe.score is not None:
+        return trained.recipe.score(run, dataset=dataset, split=split, device=device)
     model = depth_predictor(trained)
     record = load_run(run / "run.json")
     training = [(source.path, record.train_split) for source in record.datasets]
@@ -144,7 +148,13 @@ def evaluate_run(
     )
     for result in results:
         result["kind"] = "trivial" if result["predictor"] in TRIVIAL else "model"
-    summary = _summary(trained, (dataset, split), training, erosion_px) | {"results": results}
+    protocol = {
+        "mask": f"mask eroded by {erosion_px} px",
+        "alignments": list(ALIGNMENTS),
+        "mean": "over samples",
+        "pixels without a prediction": "stand at the prediction's median",
+    }
+    summary = summary_of(trained, (dataset, split), training, protocol) | {"results": results}
     summary["dataset"]["samples"] = len(records) // len(results)
     headline = KINDS["depth"].headline
     summary["headline"] = next(one for one in results[0]["metrics"] if one["name"] == headline)
@@ -153,7 +163,7 @@ def evaluate_run(
     (folder / "metrics.json").unlink(missing_ok=True)
     shown = [one["predictor"] for one in results if one["kind"] == "model"] + [MEAN_SHAPE]
     write_figures(folder, picked, results, shown=shown)
-    _write_records(folder, records, summary)
+    _write_tables(folder, records, summary)
     return summary
 
 
@@ -175,7 +185,7 @@ def _identity(sample: Sample, captures: Mapping[str, Any]) -> dict[str, Any]:
     return who | {key: known[key] for key in ("pose", "outfit") if known.get(key)}
 
 
-def _breakdowns(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Metric]]]:
+def breakdowns(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, list[Metric]]]:
     """Mean metrics of each subject, pose and outfit, where the dataset knows them."""
     found: dict[str, dict[str, list[Metric]]] = {}
     for key in BREAKDOWNS:
@@ -188,10 +198,19 @@ def _breakdowns(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, lis
     return found
 
 
-def _summary(
-    trained: Trained, scored: tuple[Path, str], training: Sequence[tuple[Path, str]], erosion_px: int
+def summary_of(
+    trained: Trained,
+    scored: tuple[Path, str],
+    training: Sequence[tuple[Path, str]],
+    protocol: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What was scored on what and how: all that metrics.json holds but the figures."""
+    """What was scored on what and how: all that metrics.json holds but the figures.
+
+    Args:
+        scored: dataset and split.
+        training: datasets and splits that the model was trained on.
+        protocol: how it was scored, in words.
+    """
     index, split = read_index(scored[0]), scored[1]
     indices = [(read_index(path), train_split) for path, train_split in training]
     seen = set.union(*(_of_split(one, name, "subject") for one, name in indices))
@@ -205,12 +224,7 @@ def _summary(
             "split": split,
         },
         "subjects_seen_in_training": sorted(seen & _of_split(index, split, "subject")),
-        "protocol": {
-            "mask": f"mask eroded by {erosion_px} px",
-            "alignments": list(ALIGNMENTS),
-            "mean": "over samples",
-            "pixels without a prediction": "stand at the prediction's median",
-        },
+        "protocol": dict(protocol),
         "note": comparability(indices, index, split),
     }
 
@@ -238,13 +252,18 @@ def comparability(
     )
 
 
-def _write_records(folder: Path, records: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
-    """The tables, samples.jsonl, and last of all metrics.json."""
+def _write_tables(folder: Path, records: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
+    """The tables and records."""
     scored = summary["dataset"]
     title = f"{summary['model']['name']} on {scored['name']}, {scored['split']}: {scored['samples']} samples"
     policy = f"Pixels: {summary['protocol']['mask']}. Scores are means over samples."
     table = depth_table(summary["results"], title=title, note=summary["note"], policy=policy)
     write_table(table, folder / "table")
+    write_records(folder, records, summary)
+
+
+def write_records(folder: Path, records: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
+    """Write samples.jsonl and, last of all, metrics.json."""
     lines = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
     (folder / "metrics.json").write_text(_json(summary), encoding="utf-8")

@@ -16,7 +16,7 @@ from pipeline.shards import EVERYTHING, INDEX, read_index
 from pipeline.store import ROW_CHECKSUMS
 from pipeline.subsets import Subset
 from training.augment import Augmentation
-from training.data import ShardDataset, TrainingSamples
+from training.data import ShardDataset, TrainingSamples, View
 from training.distributed import Ranks
 from training.order import epoch_order, in_batches
 from training.run import Run, Source
@@ -32,6 +32,7 @@ class Samples:
     Args:
         fields: what training reads.
         val_fields: what validation reads.
+        view: what the network sees of a sample, as of `TrainingSamples`; validation shows it plainly.
 
     Raises:
         ManifestError: when a dataset is not the one that RUN.json names, or a split is too small.
@@ -39,14 +40,26 @@ class Samples:
             leaves no sample.
     """
 
-    def __init__(self, run: Run, ranks: Ranks, *, fields: Sequence[str], val_fields: Sequence[str]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        ranks: Ranks,
+        *,
+        fields: Sequence[str],
+        val_fields: Sequence[str],
+        view: View | None = None,
+    ) -> None:
         self._run, self._ranks = run, ranks
         self._indices = [_pinned(run, source) for source in run.datasets]
         self.fingerprints = [str(index["fingerprint"]) for _, index in self._indices]
         self._train = TrainingSamples(
-            self._parts(run.train_split, fields, _subset(run)), augmentation=_augmentation(run), seed=run.seed
+            self._parts(run.train_split, fields, _subset(run)),
+            augmentation=_augmentation(run),
+            seed=run.seed,
+            view=view,
         )
-        val = TrainingSamples(self._parts(run.val_split, val_fields, EVERYTHING), augmentation=None, seed=0)
+        val_parts = self._parts(run.val_split, val_fields, EVERYTHING)
+        val = TrainingSamples(val_parts, augmentation=None, seed=0, view=view)
         self.val_size = len(val)
         if self.val_size < ranks.count or len(self._train) == 0:
             raise ManifestError(

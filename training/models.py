@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Sample = Mapping[str, Any]
 Predictor = Callable[[Sample], dict[str, NDArray[Any]]]
 
+CHECKPOINTS = Path(__file__).with_name("checkpoints")  # what is shipped, by name
+
 # Further depths that a model's outputs hold, by the name that they get in tables and figures.
 VARIANTS: dict[str, dict[str, str]] = {"depth-net": {"depth-net, base shape": "base_m"}}
 
@@ -42,7 +44,7 @@ def load_trained(checkpoint: Path, *, device: str) -> Trained:
     """Load a checkpoint, or a run's best one.
 
     Args:
-        checkpoint: a checkpoint's folder, or a run's, whose `best` is taken.
+        checkpoint: a checkpoint's folder, or a run's, whose `best` is taken, or the name of a shipped one.
         device: cpu, cuda, or auto, which takes CUDA where there is one.
 
     Raises:
@@ -53,7 +55,7 @@ def load_trained(checkpoint: Path, *, device: str) -> Trained:
     from training.checkpoint import load_model
     from training.recipes import RECIPES
 
-    folder = _checkpoint_folder(checkpoint)
+    folder = checkpoint_folder(checkpoint)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
@@ -98,8 +100,14 @@ def depth_predictor(trained: Trained) -> Predictor:
     return predict
 
 
-def _checkpoint_folder(path: Path) -> Path:
-    for folder in (path, path / "best", path / "last"):
+def checkpoint_folder(path: Path) -> Path:
+    """The folder that holds the weights: a checkpoint's own, a run's best, or its last, or a shipped one by its name.
+
+    Raises:
+        InputError: when there is no checkpoint.
+    """
+    shipped = [CHECKPOINTS / path] if len(path.parts) == 1 else []
+    for folder in (path, path / "best", path / "last", *shipped):
         if (folder / "state.json").is_file():
             return folder.resolve()
     raise InputError(

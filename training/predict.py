@@ -6,7 +6,7 @@ stands where the stated assumptions put it.
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,12 @@ from training.figures import MAX_STEP_M, PITCH_DEG, YAW_DEG, save_png
 from training.meshes import depth_mesh, fit_normals, write_ply
 from training.models import Predictor, Trained, depth_predictor, load_trained
 from training.person import Box, cut_person, find_person
+from training.pictures_in import MASK_SUFFIX, VIDEOS, picture_inputs, pictures_of, read_image
 from training.plots import text_strip
 from training.shading import shaded_mesh, view_of
 
 LOG = logging.getLogger(__name__)
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
-MASK_SUFFIX = ".mask.png"
 OFFSET_MM = 10_000  # of the 16-bit depth, at the person's median: nobody is 10 m deep
 
 # Tang et al.'s Kinect with a 1.72 m person in a crop with the paper's margins.
@@ -59,6 +57,8 @@ def predict_images(
     one that `find_person` finds, in a film else of the last one found. The mask's bounding box is cut out with
     Tang's margins. Where nobody is found, the largest centred square is taken and all of it counts as person.
 
+    A recipe with a `predict` of its own writes what that says instead.
+
     Args:
         checkpoint: a checkpoint's folder, or a run's.
         paths: pictures, films, or folders of them.
@@ -73,82 +73,21 @@ def predict_images(
             two inputs of one name.
     """
     trained = load_trained(checkpoint, device=device)
+    if trained.recipe.predict is not None:
+        return trained.recipe.predict(checkpoint, paths, out, box=box, device=device)
     predict = depth_predictor(trained)
-    inputs = _inputs(paths)
+    inputs = picture_inputs(paths)
     out.mkdir(parents=True, exist_ok=True)
     records = []
     for path in inputs:
         last: Box | None = None
-        for stem, image in _pictures(path):
+        for stem, image in pictures_of(path):
             sample, square, found = _person(path, image, size_px, box, last)
             last = found or last
             arrays = _predict_one(predict, sample)
             records.append(_write(out / stem, sample, arrays, _facts(trained, path, square, size_px)))
     LOG.info("%d predictions from %d inputs into %s", len(records), len(inputs), out)
     return records
-
-
-def _inputs(paths: Sequence[Path]) -> list[Path]:
-    """All pictures and films, folders opened, in order of name; refuses two that would share their outputs."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = [file for file in sorted(path.iterdir()) if _is_input(file)]
-            if not inside:
-                raise InputError(
-                    "no-images", f"{path}: must hold pictures or films, holds none. Name another."
-                )
-            found += inside
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise InputError("input-missing", f"{path}: must be a picture, film or folder, is not there.")
-    stems: dict[str, Path] = {}
-    for path in found:
-        other = stems.setdefault(path.stem, path)
-        if other != path:
-            raise InputError(
-                "names-clash", f"{path}: must have a name of its own, {other} has it too. Rename one."
-            )
-    return list(stems.values())
-
-
-def _is_input(file: Path) -> bool:
-    return file.suffix.lower() in (*IMAGES, *VIDEOS) and not file.name.endswith(MASK_SUFFIX)
-
-
-def _pictures(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Output name and RGB (H W 3) of a picture, or of each frame of a film."""
-    import cv2
-
-    if path.suffix.lower() not in VIDEOS:
-        yield path.stem, _read_image(path, cv2.IMREAD_COLOR)[..., ::-1]
-        return
-    film = cv2.VideoCapture(str(path))
-    number = 0
-    try:
-        while True:
-            more, frame = film.read()
-            if not more:
-                break
-            yield f"{path.stem}-{number:06d}", np.asarray(frame, np.uint8)[..., ::-1]
-            number += 1
-    finally:
-        film.release()
-    if number == 0:
-        raise InputError(
-            "unreadable-video", f"{path}: must be a film, no frame of it can be read. Convert it."
-        )
-
-
-def _read_image(path: Path, mode: int) -> NDArray[np.uint8]:
-    import cv2
-
-    content = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(content, mode) if len(content) else None
-    if image is None:
-        raise InputError("unreadable-image", f"{path}: must be a picture, cannot be read as one. Convert it.")
-    return np.asarray(image, np.uint8)
 
 
 def _person(
@@ -181,7 +120,7 @@ def _mask_beside(path: Path, image: NDArray[np.uint8]) -> NDArray[np.bool_] | No
     beside = path.with_name(path.stem + MASK_SUFFIX)
     if not beside.is_file() or path.suffix.lower() in VIDEOS:
         return None
-    mask = np.asarray(_read_image(beside, cv2.IMREAD_GRAYSCALE) > 127)
+    mask = np.asarray(read_image(beside, cv2.IMREAD_GRAYSCALE) > 127)
     if mask.shape != image.shape[:2] or not mask.any():
         wanted = f"a person in {image.shape[1]}x{image.shape[0]} px"
         is_now = f"{mask.shape[1]}x{mask.shape[0]} px with {int(mask.sum())} set"

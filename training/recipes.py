@@ -3,16 +3,22 @@
 Whatever trains, scores or predicts looks a model up in `RECIPES` and knows nothing else about it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.data import View
+from training.landmark_losses import landmark_losses, prepare_landmark_net, whitened_pictures
+from training.landmark_view import landmark_view
 from training.losses import huber, truncated_l1
 from training.networks.depth_net import DepthNetOptions, DepthOutput, build_depth_net
+from training.networks.landmark_net import LandmarkNetOptions, build_landmark_net
 
 Batch = Mapping[str, Any]  # fields as shards hold them, stacked over samples
 
@@ -32,7 +38,7 @@ class Recipe:
     """All that the trainer, the evaluation and the prediction need to know of a model.
 
     Attributes:
-        fields: shard fields that training reads.
+        fields: what training reads: shard fields, and targets of `training.made_targets`.
         input_fields: those of them that the network itself sees; all that prediction needs.
         defaults: every option of the network and its default; a run records these with its own on top.
         build: network from options, drawn from torch's global generator.
@@ -42,6 +48,10 @@ class Recipe:
         predict_depth: outputs to (B H W) depth relative to the person's median in metres; None where a model
             gives no depth.
         parts: names of sub-modules that a phase may train or leave alone; together they hold every parameter.
+        view: from the network's options to what it sees of a sample, see `training.data.View`; a view holds no
+            function of a function, so that processes that read can be given it. None for the sample as it is.
+        score, predict: what takes the place of `training.evaluate.evaluate_run` and `training.predict.predict_images`
+            where a model gives no depth, with their arguments.
         paper: what the paper states about training, to be printed beside our own figures.
     """
 
@@ -56,6 +66,9 @@ class Recipe:
     predict_depth: Callable[[Any], Tensor] | None
     parts: tuple[str, ...]
     paper: Mapping[str, Any]
+    view: Callable[[Mapping[str, Any]], View] | None = None
+    score: Callable[..., dict[str, Any]] | None = None
+    predict: Callable[..., list[dict[str, Any]]] | None = None
 
 
 def image_inputs(batch: Batch) -> Tensor:
@@ -118,6 +131,24 @@ def composed_depth(outputs: DepthOutput) -> Tensor:
     return outputs.composed_m
 
 
+def landmark_views(options: Mapping[str, Any]) -> View:
+    return partial(landmark_view, size_px=options["size_px"])
+
+
+def score_landmarks(run: Path, **how: Any) -> dict[str, Any]:
+    from training.landmark_evaluate import evaluate_landmarks  # it scores by more than training needs
+
+    return evaluate_landmarks(run, **how)
+
+
+def predict_landmark_images(
+    checkpoint: Path, paths: Sequence[Path], out: Path, **how: Any
+) -> list[dict[str, Any]]:
+    from training.landmark_pictures import predict_landmark_pictures
+
+    return predict_landmark_pictures(checkpoint, paths, out, **how)
+
+
 RECIPES: dict[str, Recipe] = {
     "depth-net": Recipe(
         name="depth-net",
@@ -142,5 +173,25 @@ RECIPES: dict[str, Recipe] = {
             },
             "inference_ms": {"with refinement": 75.5, "without": 61.1, "hardware": "RTX 2080"},
         },
+    ),
+    "landmark-net": Recipe(
+        name="landmark-net",
+        fields=("image", "landmark_points", "dense_map"),
+        input_fields=("image",),
+        defaults=asdict(LandmarkNetOptions()),
+        build=build_landmark_net,
+        inputs=whitened_pictures,
+        prepare=prepare_landmark_net,
+        losses=landmark_losses,
+        predict_depth=None,
+        parts=("trunk", "upward", "joint_head", "nowhere_head", "dense_head"),
+        paper={
+            "source": "Xiao et al., ECCV 2018, section 3.1, whose network Yoshiyasu and Gamez, 2019, take",
+            "optimizer": "Adam, lr 1e-3, times 0.1 at epochs 90 and 120 of 140",
+            "phases": {"baseline": {"epochs": 140, "batch_size": 128, "hardware": "4 GPUs"}},
+        },
+        view=landmark_views,
+        score=score_landmarks,
+        predict=predict_landmark_images,
     ),
 }

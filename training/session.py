@@ -122,8 +122,9 @@ def opened(run: Run, recipe: Recipe, ranks: Ranks, stop: Stop) -> Iterator[Sessi
     """
     depth = DEPTH_FIELDS if recipe.predict_depth is not None else ()
     val_fields = tuple(dict.fromkeys((*recipe.fields, *depth)))
-    samples = Samples(run, ranks, fields=recipe.fields, val_fields=val_fields)
-    model = _model(run, recipe)
+    model = _model(run, recipe)  # before the samples: it refuses options that a view could not take
+    view = None if recipe.view is None else recipe.view({**recipe.defaults, **run.options})
+    samples = Samples(run, ranks, fields=recipe.fields, val_fields=val_fields, view=view)
     with _alone(run, ranks):
         origin = checkpoints.newest(run.folder)
         state = None if origin is None else _state(origin, run, recipe, samples)

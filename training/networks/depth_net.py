@@ -6,7 +6,6 @@ The paper names a U-Net and two branches; sizes and counts follow the authors' p
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,6 +22,8 @@ from training.networks.blocks import (
     initialise_output,
     scaled,
 )
+from training.networks.options import check_options
+from training.networks.unet import UNet
 
 IMAGE_CHANNELS = 4  # red, green, blue, mask
 STEM_CHANNELS = 128
@@ -74,35 +75,6 @@ class DepthOutput:
     composed_m: Tensor
 
 
-class UNet(nn.Module):
-    """Equal channels at every level; skips pass a residual block and are added (not concatenated)."""
-
-    def __init__(self, channels: int, levels: int, *, norm: Norm) -> None:
-        super().__init__()
-
-        def residuals() -> nn.ModuleList:
-            return nn.ModuleList(Residual(channels, channels, norm=norm) for _ in range(levels))
-
-        self.skips, self.before, self.after = residuals(), residuals(), residuals()
-        self.downs = nn.ModuleList(
-            conv_unit(channels, channels, kernel=2, stride=2, norm=norm) for _ in range(levels)
-        )
-        self.ups = nn.ModuleList(deconv_unit(channels, channels, norm=norm) for _ in range(levels))
-        self.bottleneck = nn.Sequential(
-            Residual(channels, channels, norm=norm), Residual(channels, channels, norm=norm)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        kept = []
-        for skip, down, before in zip(self.skips, self.downs, self.before, strict=True):
-            kept.append(skip(features))
-            features = before(down(features))
-        features = self.bottleneck(features)
-        for up, after in zip(self.ups, self.after, strict=True):
-            features = after(up(features) + kept.pop())
-        return features
-
-
 class DepthNet(nn.Module):
     """Image and mask to base and detail depth at the image's size.
 
@@ -119,7 +91,7 @@ class DepthNet(nn.Module):
         self.trunk = nn.Sequential(
             conv_unit(IMAGE_CHANNELS + options.extra_channels, stem, kernel=7, stride=2, norm=norm),
             Residual(stem, channels, norm=norm),
-            UNet(channels, options.levels, norm=norm),
+            UNet([channels] * (options.levels + 1), norm=norm),
             deconv_unit(channels, channels, norm=norm),
             Residual(channels, channels, norm=norm),
         )
@@ -153,15 +125,7 @@ def build_depth_net(options: Mapping[str, Any]) -> DepthNet:
     Raises:
         ValueError: for an unknown option or a value out of range.
     """
-    defaults = asdict(DepthNetOptions())
-    for name, value in options.items():
-        if name not in defaults:
-            near = get_close_matches(name, defaults, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"depth-net: an option must be one of {', '.join(defaults)}, is {name!r}.{hint}")
-        kind = type(defaults[name])
-        if type(value) is not kind and (kind, type(value)) != (float, int):
-            raise ValueError(f"depth-net: {name} must be {kind.__name__}, is {value!r}")
+    check_options("depth-net", asdict(DepthNetOptions()), options)
     return DepthNet(DepthNetOptions(**options))
 
 

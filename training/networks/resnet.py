@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.errors import InputError
-from training.networks.blocks import initialise
+from training.networks.blocks import initialise, scaled
 
 MAX_LISTED_KEYS = 5
 
@@ -68,28 +68,45 @@ class ResNet(nn.Module):
 
     Args:
         blocks: how many blocks each of the four stages has.
+        width: fraction of the public networks' 64 to 512 channels.
+
+    Attributes:
+        channels: of what each of the four `stages` gives.
     """
 
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], blocks: tuple[int, int, int, int], *, classes: int
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        blocks: tuple[int, int, int, int],
+        *,
+        classes: int,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(block, 64, 64, count=blocks[0], stride=1)
-        self.layer2 = _stage(block, 64 * block.expansion, 128, count=blocks[1], stride=2)
-        self.layer3 = _stage(block, 128 * block.expansion, 256, count=blocks[2], stride=2)
-        self.layer4 = _stage(block, 256 * block.expansion, 512, count=blocks[3], stride=2)
-        self.fc = nn.Linear(512 * block.expansion, classes)
+        stem, second, third, last = (scaled(channels, width) for channels in (64, 128, 256, 512))
+        self.conv1 = nn.Conv2d(3, stem, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.layer1 = _stage(block, stem, stem, count=blocks[0], stride=1)
+        self.layer2 = _stage(block, stem * block.expansion, second, count=blocks[1], stride=2)
+        self.layer3 = _stage(block, second * block.expansion, third, count=blocks[2], stride=2)
+        self.layer4 = _stage(block, third * block.expansion, last, count=blocks[3], stride=2)
+        self.channels = tuple(each * block.expansion for each in (stem, second, third, last))
+        self.fc: nn.Module = nn.Linear(self.channels[-1], classes)
         initialise(self)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Features at 1/4, 1/8, 1/16 and 1/32 of the size of images (B 3 H W), rounded up."""
+        features = F.relu(self.bn1(self.conv1(images)))
+        features = F.max_pool2d(features, 3, stride=2, padding=1)
+        found = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            features = stage(features)
+            found.append(features)
+        return found
 
     def maps(self, images: Tensor) -> Tensor:
         """Features (B, 512 or 2048, H / 32, W / 32, rounded up) of images (B 3 H W)."""
-        features = F.relu(self.bn1(self.conv1(images)))
-        features = F.max_pool2d(features, 3, stride=2, padding=1)
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            features = stage(features)
-        return features
+        return self.stages(images)[-1]
 
     def pooled(self, images: Tensor) -> Tensor:
         """Mean features (B, 512 or 2048) of images (B 3 H W)."""
@@ -100,12 +117,12 @@ class ResNet(nn.Module):
         return scores
 
 
-def resnet18(*, classes: int = 1000) -> ResNet:
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes=classes)
+def resnet18(*, classes: int = 1000, width: float = 1.0) -> ResNet:
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes=classes, width=width)
 
 
-def resnet50(*, classes: int = 1000) -> ResNet:
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes=classes)
+def resnet50(*, classes: int = 1000, width: float = 1.0) -> ResNet:
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes=classes, width=width)
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
