@@ -114,12 +114,12 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
     matches = [
         (path, match.groupdict())
         for path in sorted(manifest.data_root.glob(glob))
-        if (path.is_file() if table.format in FILES else path.is_dir() or table.format in FILES_OR_FOLDERS)
+        if _is_capture(path, table)
         and not path.name.startswith(".")
         and (match := pattern.fullmatch(path.relative_to(manifest.data_root).as_posix()))
     ]
     if not matches:
-        kind = "files" if table.format in FILES else "folders"
+        kind = "files" if table.format in FILES and table.rig is None else "folders"
         raise InputError(
             "capture-missing",
             f"{manifest.path}: capture.path {table.path!r} must match {kind} below {manifest.data_root}, "
@@ -133,6 +133,13 @@ def _expand(table: CaptureTable, manifest: Manifest) -> Iterable[CaptureTable]:
         )
         for path, groups in matches
     ]
+
+
+def _is_capture(path: Path, table: CaptureTable) -> bool:
+    """Whether a capture of this format may lie there; several cameras lie in a folder, whatever each of them is."""
+    if table.rig is not None:
+        return path.is_dir()
+    return path.is_file() if table.format in FILES else path.is_dir() or table.format in FILES_OR_FOLDERS
 
 
 def _named(table: CaptureTable, manifest: Manifest, groups: dict[str, str]) -> CaptureTable:

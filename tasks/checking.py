@@ -109,6 +109,11 @@ def _foreground(
             return None  # said when its turn comes
 
     finder = learned_finder(
-        read, numbers, empty_frames=table.empty_frames, person=table.person, camera=table.camera
+        read,
+        numbers,
+        empty_frames=table.empty_frames,
+        person=table.person,
+        camera=table.camera,
+        cameras=table.camera_count,
     )
     return ForegroundScreening(table.foreground, settings, finder)

@@ -31,7 +31,7 @@ class Foreground(CaptureStage):
     """Mask at the sensor's resolution; image, depth and intrinsics of the crop."""
 
     NAME = "foreground"
-    VERSION = 2
+    VERSION = 3
 
     def upstream(self) -> dict[str, SealedTask]:
         return {"ingest": self.sibling(Ingest)}
@@ -105,6 +105,7 @@ def _screening(
         empty_frames=table.empty_frames,
         person=table.person,
         camera=table.camera,
+        cameras=table.camera_count,
     )
     return ForegroundScreening(table.foreground, settings, finder)
 

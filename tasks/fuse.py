@@ -18,6 +18,7 @@ from pipeline.spread import figure
 from pipeline.store import FrameWriter
 from renderers.fused import FusedSurface
 from renderers.views import View
+from tasks.cameras import check_cameras
 from tasks.foreground import Foreground
 from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
@@ -51,7 +52,7 @@ class Fuse(CaptureStage):
     """Fused mesh of one capture, and how well it fits each frame."""
 
     NAME = "fuse"
-    VERSION = 2
+    VERSION = 3
 
     def upstream(self) -> dict[str, SealedTask]:
         placed, _ = with_poses(self, {})
@@ -64,6 +65,7 @@ class Fuse(CaptureStage):
         _, fields = with_poses(self, {"ingest": ingested, "foreground": ("sensor_mask",)})
         frames = inputs.joined(fields)
         views = MaskedViews(frames)
+        agreement = check_cameras(frames, inputs.capture)
         check_pose_direction(views, depth_min_m=settings.depth_min_m, depth_max_m=settings.depth_max_m)
         mesh = _fuse(views, settings)
         write_ply(part / MESH_FILE, mesh.vertices, mesh.faces, _of_vertices(mesh))
@@ -84,7 +86,8 @@ class Fuse(CaptureStage):
                 progress(index + 1, len(frames))
         overall = residual_stats(counts)
         check_residual(overall.median_m, settings.max_residual_m)
-        return StageResult(samples=len(frames), stats=_figures(overall, mesh, settings))
+        stats = {**_figures(overall, mesh, settings), **agreement}
+        return StageResult(samples=len(frames), stats=stats)
 
 
 def _fuse(views: MaskedViews, settings: FuseSettings) -> FusedMesh:

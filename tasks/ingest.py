@@ -26,7 +26,7 @@ class Ingest(RawStage):
     """Reads a raw capture frame by frame; what cannot be used becomes a quarantine row."""
 
     NAME = "ingest"
-    VERSION = 2
+    VERSION = 3
 
     def upstream(self) -> dict[str, SealedTask]:
         return {"simulate": self.sibling(Simulate)} if self.table().format == "simulated" else {}
@@ -82,6 +82,8 @@ def screening_of(capture: Capture, table: CaptureTable, settings: IngestSettings
         needs_masks=table.foreground == "given",
         recorded=table.role != "fused",
         shift_px=settings.tang2019_shift_px if table.format == "tang2019" else 0,
+        cameras=table.camera_count,
+        max_camera_skew_s=None if table.rig is None else table.rig.max_time_skew_s,
     )
 
 

@@ -134,7 +134,9 @@ def _in_crop(reader: LandmarkReader, row: Sample, sensor_K: np.ndarray, shape_hw
     return landmark_sample(reader.joint_set, placed, confidence, visible)
 
 
-def landmark_sample(joint_set: JointSet, px: np.ndarray, confidence: np.ndarray, visible: np.ndarray) -> Sample:
+def landmark_sample(
+    joint_set: JointSet, px: np.ndarray, confidence: np.ndarray, visible: np.ndarray
+) -> Sample:
     stem = f"joints_{joint_set.name}"
     return {f"{stem}_px": px, f"{stem}_confidence": confidence, f"{stem}_visible": visible}
 

@@ -17,6 +17,7 @@ class MakeReport(SealedTask):
     """One HTML page and its figures as JSON, inside the version that it describes."""
 
     NAME = "report"
+    VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
         shards = Shards(manifest=self.manifest)

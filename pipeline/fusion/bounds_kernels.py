@@ -14,10 +14,9 @@ Int64 = NDArray[np.int64]
 Band = tuple[float, float, float, float, float, float]
 
 SIDE = 8  # voxels along a block
-BEHIND_VOXELS, BEHIND_SIGMAS = (
-    6.0,
-    4.0,
-)  # how far bands reach behind the surface: the larger, or half the width
+# How far bands reach behind the surface: the larger, or half the width. What poses are off by grows with range as
+# noise does; twenty of its spreads bridge it.
+BEHIND_VOXELS, BEHIND_SIGMAS = 6.0, 20.0
 FULL, OUTSIDE = -1, -2
 
 KEY_BITS = 21  # three signed block coordinates share one int64

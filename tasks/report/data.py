@@ -4,15 +4,16 @@ A figure that was not measured is a Metric whose value is None: never left out, 
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.pictures import Picture
 from pipeline.quality import QuarantineRow
+from tasks.report.frame_curves import FrameCurve
+from tasks.report.records import Provenance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +127,8 @@ class CaptureReport:
     Attributes:
         overview: its cells of the overview table; all captures' cells of one name share a unit.
         against_raw, against_truth: fused depth against the sensor's, and the simulated surface's if there is one.
+        fidelity: how well tracking, its closed loops, and the cameras hold together.
+        curves: what was measured frame by frame of it.
         targets: how exact what is made from bodies is.
         detail: statistics of the detail layer; names as in DETAIL_REFERENCES stand beside the papers'.
         sheet: None where there is no picture; `no_sheet` says why.
@@ -139,6 +142,8 @@ class CaptureReport:
     overview: tuple[Metric, ...] = ()
     against_raw: tuple[Metric, ...] = ()
     against_truth: tuple[Metric, ...] = ()
+    fidelity: tuple[Metric, ...] = ()
+    curves: tuple[FrameCurve, ...] = ()
     targets: tuple[Metric, ...] = ()
     detail: tuple[Metric, ...] = ()
     sheet: Sheet | None = None
@@ -206,62 +211,6 @@ class RejectedFrame:
     frame: int
     reason: str
     tile: Tile
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StageRecord:
-    """How one stage was run.
-
-    Attributes:
-        settings: resolved, name (with its unit) to value.
-        fingerprints: capture id to the fingerprint of its output.
-    """
-
-    stage: str
-    version: int
-    settings: Mapping[str, Any]
-    fingerprints: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class InputRecord:
-    """The raw files of one capture.
-
-    Attributes:
-        digest: over the content of all its files.
-    """
-
-    capture: str
-    files: int
-    size_bytes: int
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardRecord:
-    """One shard file."""
-
-    path: str
-    split: str
-    samples: int
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Provenance:
-    """Where the dataset comes from.
-
-    Attributes:
-        versions: library to version.
-        licences: what it covers to its licence.
-    """
-
-    stages: tuple[StageRecord, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
-    inputs: tuple[InputRecord, ...] = ()
-    licences: Mapping[str, str] = field(default_factory=dict)
-    shards: tuple[ShardRecord, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.report.data import Metric
+from tasks.report.fidelity_figures import FIDELITY_FIGURES
 from tasks.report.figure import Figure
 from tasks.report.surface_figures import SURFACE_FIGURES
 from tasks.report.target_figures import TARGET_FIGURES
@@ -25,7 +26,13 @@ TARGETS_DEFINITION = (
     "the targets were made of the true bodies, not of fitted ones. Real people have no truth."
 )
 
-FIGURES: dict[str, Figure] = SURFACE_FIGURES | TARGET_FIGURES
+FIDELITY_DEFINITION = (
+    "Where poses were tracked, the camera of each frame was found against the model so far, and loops were closed "
+    "where frames far apart in time see the same. Spreads come from the alignment's own equations and hold for "
+    "independent noise. Curves show each frame that became a sample; a line breaks where frames are missing."
+)
+
+FIGURES: dict[str, Figure] = SURFACE_FIGURES | FIDELITY_FIGURES | TARGET_FIGURES
 
 OVERVIEW_COLUMNS = (
     "usable_percent", "residual_median_mm", "residual_p90_mm", "coverage_percent", "renderers_apart_mm",
@@ -39,6 +46,7 @@ TRUTH_COLUMNS = (
     "truth_base_mm", "truth_detail_mm", "true_detail_std_mm", "truth_accuracy_mm", "truth_completeness_mm",
     "truth_within_5mm_percent", "truth_camera_mm", "truth_camera_deg",
 )  # fmt: skip
+FIDELITY_COLUMNS = tuple(FIDELITY_FIGURES)
 TARGET_COLUMNS = tuple(TARGET_FIGURES)
 DETAIL_COLUMNS = ("detail_std_mm", "detail_p99_mm", "detail_over_50mm_percent")
 

@@ -25,6 +25,7 @@ from tasks.report.data import (
 )
 from tasks.report.figures import (
     DETAIL_COLUMNS,
+    FIDELITY_COLUMNS,
     FIGURES,
     OVERVIEW_COLUMNS,
     RAW_COLUMNS,
@@ -33,6 +34,7 @@ from tasks.report.figures import (
     measured,
     recorded,
 )
+from tasks.report.frame_curves import TRACKED, Traces
 from tasks.report.provenance import provenance_of
 from tasks.report.rejected import rejected_frames
 from tasks.report.tiles import sheet_of, worst_tiles
@@ -40,6 +42,7 @@ from tasks.report.tiles import sheet_of, worst_tiles
 # What one pass over all frames measures, and what a few frames are drawn from as well.
 MEASURED: dict[str, tuple[str, ...]] = {
     "foreground": ("depth_raw_m",),
+    "track": TRACKED,
     "fuse": ("fused_residual_m", "fused_coverage"),
     "render": ("depth_m", "mask", "normal_rendered"),
     "adopt": ("depth_m", "mask"),
@@ -82,6 +85,7 @@ class CaptureFindings:
 
     spreads: dict[str, Spread] = field(default_factory=dict)
     per_frame: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    traces: Traces = field(default_factory=Traces)
 
     def note(self, name: str, frame: int, value: float) -> None:
         if value >= 0:  # -1 stands for "not measured"
@@ -103,7 +107,7 @@ def gather(inputs: Inputs, progress: Progress) -> ReportData:
             if name in pictured:
                 with _frames(inputs, name, MEASURED, DRAWN) as frames:
                     sheet = sheet_of(frames, settings.report.frames_per_sheet)
-        captures.append(_capture(name, entry, sheet))
+        captures.append(_capture(name, entry, sheet, findings.get(name, CaptureFindings())))
         progress(done + 1, len(index["captures"]))
     return ReportData(
         name=index["name"],
@@ -149,6 +153,7 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
     for name, (_, low, high) in PLOTS.items():
         found.spreads[name] = Spread(low=low, high=high, bins=PLOT_BINS)
     for row in frames:
+        found.traces.see(row)
         if "detail_m" in row:
             found.spreads["detail"].add(1e3 * row["detail_m"][row["mask"]])
         if "normal_rendered" in row:
@@ -167,8 +172,10 @@ def _look_through(frames: JoinedFrames) -> CaptureFindings:
     return found
 
 
-def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
+def _capture(name: str, entry: Mapping[str, Any], sheet: Any, found: CaptureFindings) -> CaptureReport:
     stats = entry["stats"]
+    curves = found.traces.curves()
+    tracked = FIGURES["tracked_percent"].stat in stats
     has_truth = FIGURES["truth_median_mm"].stat in stats
     return CaptureReport(
         capture=name,
@@ -179,6 +186,8 @@ def _capture(name: str, entry: Mapping[str, Any], sheet: Any) -> CaptureReport:
         overview=recorded(OVERVIEW_COLUMNS, stats),
         against_raw=recorded(RAW_COLUMNS, stats),
         against_truth=recorded(TRUTH_COLUMNS, stats) if has_truth else (),
+        fidelity=recorded(FIDELITY_COLUMNS, stats) if curves or tracked else (),
+        curves=curves,
         targets=tuple(metric for metric in recorded(TARGET_COLUMNS, stats) if metric.value is not None),
         detail=recorded(DETAIL_COLUMNS, stats),
         sheet=sheet,

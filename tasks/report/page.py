@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.pictures import Picture, png_bytes
 from tasks.report import figures, plots, summary
-from tasks.report.data import CaptureReport, ColourScale, Metric, ReportData, StageRecord, WorstCase
+from tasks.report.data import CaptureReport, ColourScale, Metric, ReportData, WorstCase
+from tasks.report.frame_curves import FrameCurve
+from tasks.report.frame_plots import FramePlot, draw_frames
+from tasks.report.records import StageRecord
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -73,6 +76,8 @@ def render(data: ReportData) -> str:
             overview=tabulate([(c.capture, c, c.overview) for c in data.captures]),
             against_raw=tabulate([(c.capture, c, c.against_raw) for c in data.captures]),
             against_truth=tabulate([(c.capture, c, c.against_truth) for c in data.captures]),
+            fidelity=tabulate([(c.capture, c, c.fidelity) for c in data.captures if c.fidelity]),
+            frame_plots=curves_of_pictured(data.captures),
             targets=tabulate([(c.capture, c, c.targets) for c in data.captures if c.targets]),
             detail=tabulate([*detail, *references]),
             plots=[(histogram, plots.draw(histogram)) for histogram in data.histograms],
@@ -139,6 +144,14 @@ def group_by_metric(cases: Iterable[WorstCase]) -> dict[str, list[WorstCase]]:
     for case in cases:
         groups.setdefault(case.metric.name, []).append(case)
     return groups
+
+
+def curves_of_pictured(
+    captures: Iterable[CaptureReport],
+) -> dict[str, list[tuple[FrameCurve, FramePlot]]]:
+    """Capture to its curves, as they are and ready to be drawn; of captures with a contact sheet alone."""
+    shown = [capture for capture in captures if capture.curves and capture.sheet is not None]
+    return {one.capture: [(curve, draw_frames(curve)) for curve in one.curves] for one in shown}
 
 
 def fingerprint_rows(stages: Sequence[StageRecord]) -> dict[str, tuple[str | None, ...]]:

@@ -103,11 +103,11 @@ def draw(histogram: Histogram) -> Plot:
     limit = histogram.limit
     return Plot(
         lines=tuple(lines),
-        x_ticks=_ticks(low, high, (LEFT, RIGHT), most=7),
-        y_ticks=_ticks(0.0, highest, (BOTTOM, TOP), most=4),
+        x_ticks=ticks(low, high, (LEFT, RIGHT), most=7),
+        y_ticks=ticks(0.0, highest, (BOTTOM, TOP), most=4),
         limit_at=None
         if limit is None or not low <= limit <= high
-        else _between(limit, (low, high), (LEFT, RIGHT)),
+        else between(limit, (low, high), (LEFT, RIGHT)),
     )
 
 
@@ -137,12 +137,14 @@ def _steps(x: NDArray[np.float64], share: NDArray[np.float64], highest: float) -
     return f"M{x[0]:.1f} {BOTTOM}{steps}V{BOTTOM}"
 
 
-def _ticks(low: float, high: float, span: tuple[float, float], *, most: int) -> tuple[Tick, ...]:
+def ticks(low: float, high: float, span: tuple[float, float], *, most: int) -> tuple[Tick, ...]:
+    """Marks at round values of an axis from low to high, at the coordinates of a span."""
     values = nice_ticks(low, high, most=most)
     step = values[1] - values[0] if len(values) > 1 else high - low
-    return tuple(Tick(at=_between(v, (low, high), span), text=tick_text(v, step)) for v in values)
+    return tuple(Tick(at=between(v, (low, high), span), text=tick_text(v, step)) for v in values)
 
 
-def _between(value: float, source: tuple[float, float], span: tuple[float, float]) -> float:
+def between(value: float, source: tuple[float, float], span: tuple[float, float]) -> float:
+    """The coordinate of a value: source's ends lie on the span's."""
     fraction = (value - source[0]) / (source[1] - source[0])
     return round(span[0] + fraction * (span[1] - span[0]), 2)

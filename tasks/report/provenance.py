@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tasks.inputs import Inputs
-from tasks.report.data import InputRecord, Provenance, ShardRecord, StageRecord
+from tasks.report.records import InputRecord, Provenance, ShardRecord, StageRecord
 
 VERSIONED = (
     "bodytruth",

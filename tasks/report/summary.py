@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any, Literal
 
 from tasks.report.data import Metric, ReportData
+from tasks.report.frame_curves import FrameCurve
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,7 @@ def _metrics(data: ReportData) -> Iterator[tuple[str, str | None, Metric]]:
     for metric in data.key_figures:
         yield "key", None, metric
     for capture in data.captures:
-        for section in ("overview", "against_raw", "against_truth", "targets", "detail"):
+        for section in ("overview", "against_raw", "against_truth", "fidelity", "targets", "detail"):
             for metric in getattr(capture, section):
                 yield section, capture.capture, metric
 
@@ -113,7 +114,8 @@ def to_json(data: ReportData) -> str:
 
     Returns:
         `name`, `fingerprint`, `generator`, `verdict`, and `figures`: a list of objects with `name`, `unit`,
-        `value` (null where not measured), `limit`, `bound`, `holds`, `section`, `capture`, `frame`.
+        `value` (null where not measured), `limit`, `bound`, `holds`, `section`, `capture`, `frame`; `curves`: a
+        list of objects with `name`, `unit`, `capture`, and `frames` and `values` side by side.
     """
     counts = count(data)
     judged = verdict(data)
@@ -133,6 +135,9 @@ def to_json(data: ReportData) -> str:
         "generator": data.generator,
         "verdict": {"state": judged.state, "sentence": judged.sentence},
         "figures": figures,
+        "curves": [
+            _curve_row(capture.capture, curve) for capture in data.captures for curve in capture.curves
+        ],
         "quarantine": [row.to_json() for row in data.quarantine],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -157,6 +162,11 @@ def _metric_row(
         "capture": capture,
         "frame": frame,
     }
+
+
+def _curve_row(capture: str, curve: FrameCurve) -> dict[str, Any]:
+    frames, values = curve.frames.tolist(), curve.values.tolist()
+    return {"name": curve.metric, "unit": curve.unit, "capture": capture, "frames": frames, "values": values}
 
 
 def _plain(number: float | None) -> int | float | None:

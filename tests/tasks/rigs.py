@@ -16,10 +16,12 @@ from renderers.views import View
 HEIGHT, WIDTH = 180, 240
 K = np.array([[215.0, 0, 119.5], [0, 215.0, 89.5], [0, 0, 1]])
 STEP_M = 1e-4  # of the depth images: noise-free, next to the tenths of millimetres that are measured
-ROOM_HALF_M, ROOM_HEIGHT_M = 2.9, 2.7
+ROOM_LOW_M, ROOM_HIGH_M = (-2.7, -0.01, -4.0), (3.6, 2.7, 3.0)  # no two cameras see the same walls
+BRIGHTNESS = (50, 200, 110)  # of the cameras' pictures
 ANGLES_DEG = (0.0, 120.0, 240.0)
 FILES = (
-    'depth = "{frame}.depth.png"\nmask = "{frame}.mask.png"\ncalibration = "K.json"\ndepth_unit_m = 1e-4\n'
+    'depth = "depth/{time}.png"\nmask = "mask/{time}.png"\ncolor = "color/{time}.png"\ncalibration = "K.json"\n'
+    "depth_unit_m = 1e-4\n"
 )
 
 
@@ -34,8 +36,7 @@ def person() -> tuple[np.ndarray, np.ndarray]:
 
 
 def room() -> tuple[np.ndarray, np.ndarray]:
-    low, high = (-ROOM_HALF_M, -0.01, -ROOM_HALF_M), (ROOM_HALF_M, ROOM_HEIGHT_M, ROOM_HALF_M)
-    corners = np.array(list(itertools.product(*zip(low, high, strict=True))))
+    corners = np.array(list(itertools.product(*zip(ROOM_LOW_M, ROOM_HIGH_M, strict=True))))
     sides = [[0, 1, 3, 2], [4, 5, 7, 6], [0, 1, 5, 4], [2, 3, 7, 6], [0, 2, 6, 4], [1, 3, 7, 5]]
     return corners, np.array([[a, b, c] for q in sides for a, b, c in (q[:3], (q[0], *q[2:]))], np.int32)
 
@@ -60,25 +61,41 @@ def rig_from_cams(angles_deg: Sequence[float] = ANGLES_DEG) -> list[np.ndarray]:
     return [invert_rigid(poses[0]) @ pose for pose in poses]
 
 
-def write_cameras(folder: Path, *, moments: int, angles_deg: Sequence[float] = ANGLES_DEG) -> None:
-    """Write cam0, cam1, ... below a folder, frames numbered by the moment."""
+def write_cameras(
+    folder: Path,
+    *,
+    moments: int,
+    angles_deg: Sequence[float] = ANGLES_DEG,
+    late_s: Sequence[float] = (0.0, 0.006, -0.004),
+) -> None:
+    """Write cam0, cam1, ... below a folder.
+
+    Args:
+        late_s: of each camera, against the first one's time.
+    """
     (vertices, faces), (corners, sides) = person(), room()
     scene = RaycastScene(
         np.concatenate([vertices, corners]), np.concatenate([faces, sides + len(vertices)]).astype(np.int32), threads=1
     )  # fmt: skip
     for camera, angle in enumerate(angles_deg):
         place = folder / f"cam{camera}"
-        place.mkdir(parents=True)
+        for stream in ("depth", "mask", "color"):
+            (place / stream).mkdir(parents=True)
         calibration = {"width": WIDTH, "height": HEIGHT, "K": K.tolist()}
         (place / "K.json").write_text(json.dumps(calibration))
         seen = scene.visibility(View(frame=0, K=K, world_from_cam=looking(angle)), height=HEIGHT, width=WIDTH)
         raw = np.round(seen.depth_m / STEP_M).astype(np.uint16)
         mask = (seen.face_index >= 0) & (seen.face_index < len(faces))
         for moment in range(moments):
-            image = raw.copy()
-            image[0, moment] = 0  # no two frames of a recording are alike to the last bit
-            cv2.imwrite(str(place / f"{moment:04d}.depth.png"), image)
-            cv2.imwrite(str(place / f"{moment:04d}.mask.png"), mask.astype(np.uint8) * 255)
+            name = f"{1 + moment / 30 + late_s[camera]:.4f}.png"
+            depth, picture = raw.copy(), np.full((HEIGHT, WIDTH, 3), BRIGHTNESS[camera], np.uint8)
+            depth[0, moment], picture[0, moment] = (
+                0,
+                0,
+            )  # no two frames of a recording are alike to the last bit
+            images = {"depth": depth, "mask": mask.astype(np.uint8) * 255, "color": picture}
+            for stream, image in images.items():
+                cv2.imwrite(str(place / stream / name), image)
 
 
 def table(transforms: Sequence[np.ndarray], more: str = "") -> str:

@@ -331,7 +331,7 @@ def test_answer_that_moved_because_of_a_stage_above_names_that_stage(golden):
 
 
 @pytest.mark.parametrize(
-    ("key", "old", "new"), [("fuse.VERSION", 2, 9), ("layers.VERSION", 2, 9), ("render.min_mask_px", 372, 7)]
+    ("key", "old", "new"), [("fuse.VERSION", 3, 9), ("layers.VERSION", 2, 9), ("render.min_mask_px", 372, 7)]
 )
 def test_raised_version_or_changed_default_asks_for_another_golden_output(golden, key, old, new):
     stage, name = key.split(".")

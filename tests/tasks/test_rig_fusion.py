@@ -1,6 +1,7 @@
 """Several still cameras of one person, from folders of their own to one surface."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pipeline.cameras import invert_rigid, transform
+from pipeline.foreground_screening import learned_finder
 from pipeline.meshes import read_ply
 from pipeline.sealing import read_record
 from pipeline.store import FrameReader
@@ -85,6 +87,17 @@ def test_frames_are_numbered_by_moment_and_camera(manifest_of):
         np.testing.assert_allclose(row["world_from_cam"], transforms[int(row["frame"]) % 3], atol=1e-12)
 
 
+def test_a_camera_whose_clock_is_off_is_left_out_and_said(tmp_path, manifest_of):
+    rigs.write_cameras(tmp_path / "ann", moments=2, late_s=(0.0, 0.05, 0.0))
+    path = Path(manifest_of(rigs.rig_from_cams()))
+    path.write_text(re.sub("data_root = .*", f'data_root = "{tmp_path}"', path.read_text()))
+    forget()
+    task = Ingest(manifest=str(path), capture="ann")
+    task.run()
+    rows = [row for row in read_record(task.place())["quarantine"] if row["drops"]]
+    assert [(row["frame"], row["reason"]) for row in rows] == [(1, "cameras-apart"), (4, "cameras-apart")]
+
+
 def moved(transforms, *, metres=(0.0, 0.0, 0.0), degrees=0.0):
     change = np.eye(4)
     change[:3, :3] = Rotation.from_euler("y", degrees, degrees=True).as_matrix()
@@ -108,13 +121,34 @@ def test_wrong_transforms_are_refused_and_said(manifest_of, wrong):
     assert rejected["value"] > rejected["limit"] and "transforms" in rejected["message"]
 
 
-def test_each_camera_learns_its_own_room(manifest_of):
-    more = 'camera = "still"\n'
-    path = Path(manifest_of(rigs.rig_from_cams(), more))
-    path.write_text(path.read_text().replace('foreground = "given"', 'foreground = "person"'))
+def masks_of(manifest):
+    """The sealed masks of all frames (N H W)."""
+    for stage in (Ingest, Foreground):
+        task = stage(manifest=manifest, capture="ann")
+        task.run()
+    with FrameReader(task.place() / "frames.h5") as reader:
+        return np.stack([row["sensor_mask"] for row in reader.rows(["sensor_mask"])])
+
+
+def test_each_camera_learns_its_own_room(manifest_of, monkeypatch):
+    learned = []
+
+    def learning(*words, **told):
+        learned.append(told.get("cameras"))
+        return learned_finder(*words, **told)
+
+    monkeypatch.setattr("tasks.foreground.learned_finder", learning)
+    monkeypatch.setattr("tasks.checking.learned_finder", learning)
+    given = masks_of(manifest_of(rigs.rig_from_cams()))
+    path = Path(manifest_of(rigs.rig_from_cams()))
+    told = path.read_text().replace('foreground = "given"', 'foreground = "person"\ncamera = "still"')
+    path.write_text(told)
     forget()
     (checked,) = checked_captures(str(path))
     assert checked.usable == 6 and not checked.findings
+    found = masks_of(str(path))
+    assert learned == [3, 3]
+    assert np.count_nonzero(given & found) > 0.9 * np.count_nonzero(given | found)
 
 
 def test_the_fingerprint_covers_every_cameras_files_and_the_transforms(manifest_of, filmed):
@@ -122,7 +156,7 @@ def test_the_fingerprint_covers_every_cameras_files_and_the_transforms(manifest_
     path = manifest_of(right)
     before = raw_digest(path, "ann"), Ingest(manifest=path, capture="ann").fingerprint()
     for camera in range(3):
-        image = filmed / "raw" / "ann" / f"cam{camera}" / "0001.depth.png"
+        image = sorted((filmed / "raw" / "ann" / f"cam{camera}" / "depth").iterdir())[1]
         kept = image.read_bytes()
         image.write_bytes(kept + b" ")
         forget()

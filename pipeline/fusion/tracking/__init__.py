@@ -116,7 +116,7 @@ class Track:
             where not found.
         found: (N) bool.
         records: one for each frame.
-        findings: frames that could not be placed, and people who moved.
+        findings: frames that could not be placed, people who moved, and cameras that nothing holds.
         loops: how many ties between keyframes far apart in time were kept.
         loop_before_m, loop_before_rad: median disagreement of those ties with the path before optimisation.
         loop_after_m, loop_after_rad: and after it; NaN without loops.

@@ -114,9 +114,7 @@ def linearise(
     A = A + np.triu(A, 1).T
     valid, matched, weights, squares, seen_grey = found[27:].tolist()
     square = squares / max(weights, 1e-9)
-    return System(
-        A=A, b=found[21:27], valid=int(valid), matched=int(matched), square=square, grey=seen_grey
-    )
+    return System(A=A, b=found[21:27], valid=int(valid), matched=int(matched), square=square, grey=seen_grey)
 
 
 def align(

@@ -188,9 +188,7 @@ def _light(model: Model, point: Point) -> tuple[bool, float, Vector]:
 
 
 @njit(cache=True, fastmath=True, inline="always")
-def _note(
-    rows: Float32, place: int, point: Point, gradient: Vector, weighted: tuple[float, float]
-) -> None:
+def _note(rows: Float32, place: int, point: Point, gradient: Vector, weighted: tuple[float, float]) -> None:
     """Put down what a residual does under a small motion, by its gradient in space; its weight, and itself."""
     x, y, w, _, _ = point
     g0, g1, g2 = gradient

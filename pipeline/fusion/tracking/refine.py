@@ -39,7 +39,8 @@ def ties(
     for j in np.flatnonzero(found).tolist():
         shares = overlapping(maps, keyframes, world_from_cam, j, near_m=NEAR_M)
         pairs += [(i, j) for share, i in shares[:TIES] if share >= LEAST_OVERLAP]
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    # By keyframe: its maps stay in the cache while its frames are aligned with it.
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
 def refine(

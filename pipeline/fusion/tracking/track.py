@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from pipeline.fusion.tracking import FrameRecord, Track, TrackFrames, TrackSettings
 from pipeline.fusion.tracking.graph import Edge, edge_errors, optimise
+from pipeline.fusion.tracking.hold import slide_finding
 from pipeline.fusion.tracking.loops import loop_edges
 from pipeline.fusion.tracking.refine import refine
 from pipeline.fusion.tracking.rigidity import rigidity_findings
@@ -44,7 +45,12 @@ def track(frames: TrackFrames, settings: TrackSettings, *, start: Float64 | None
         world_from_cam=poses,
         found=found,
         records=_records(frames, state, kept),
-        findings=(*state.findings, *mostly_lost(found), *rigidity_findings(frames, poses, found, settings)),
+        findings=(
+            *state.findings,
+            *mostly_lost(found),
+            *slide_finding(state.maps, state.keyframes, poses, found, settings),
+            *rigidity_findings(frames, poses, found, settings),
+        ),
         loops=len(kept),
         loop_before_m=before[1],
         loop_before_rad=before[0],

@@ -14,17 +14,14 @@ from tasks.report.data import (
     ColourScale,
     Curve,
     Histogram,
-    InputRecord,
-    Provenance,
     ReportData,
-    ShardRecord,
     Sheet,
     SheetRow,
-    StageRecord,
     Tile,
     WorstCase,
 )
 from tasks.report.figures import measured
+from tasks.report.records import InputRecord, Provenance, ShardRecord, StageRecord
 
 MARKER = (255, 0, 200)  # a colour that nothing else on the page has
 VOID = {"meta", "link", "img", "br"}

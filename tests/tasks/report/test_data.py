@@ -76,7 +76,8 @@ def test_standard_figures_bring_unit_sense_and_sentence() -> None:
 
 def test_names_of_standard_figures_are_distinct_and_their_keys_tell_the_unit() -> None:
     assert len({figure.name for figure in FIGURES.values()}) == len(FIGURES)
-    endings = {"mm": "_mm", "deg": "_deg", "px": "_px", "%": "_percent", "1": ("pixels", "_iou", "_pairs")}
+    endings = {"mm": "_mm", "deg": "_deg", "px": "_px", "%": "_percent", "m": "_m",
+               "1": ("pixels", "_iou", "_pairs", "_ties")}  # fmt: skip
     assert all(key.endswith(endings[figure.unit]) for key, figure in FIGURES.items())
 
 

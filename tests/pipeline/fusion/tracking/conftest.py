@@ -1,5 +1,6 @@
 """Closed-form corners of rooms, and short films of a simulated person."""
 
+import functools
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.cameras import invert_rigid, pixel_rays
 from pipeline.fusion.tracking import TrackFrame
+from pipeline.simulation import casting
 
 Array = NDArray[np.float64]
 
@@ -56,7 +58,14 @@ def film() -> Callable[..., Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["filmed_turn"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    return module.film_turn
+    wardrobe = functools.cache(casting.draw_wardrobe)  # all films show the same person
+
+    def shoot(*args: Any, **kwargs: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(casting, "draw_wardrobe", wardrobe)
+            return module.film_turn(*args, **kwargs)
+
+    return shoot
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,18 @@ def test_directions_that_nothing_holds_stay_at_the_prediction():
     np.testing.assert_allclose(found.model_from_live[:2, 3], [0.05, 0.02], atol=2e-3)
 
 
+def test_the_prediction_pulls_as_strongly_as_it_is_sure(corner_frame):
+    live, model = maps_of(corner_frame(MOVED)), with_normals(maps_of(corner_frame(np.eye(4))))
+    start = transform_of(np.full(6, 1.5e-3)) @ MOVED
+    sigma, level = np.full(6, 3e-5), Level(1, 40, 6.0)  # about as sure as all pixels together
+    found = align(live, model, start, SETTINGS, levels=(level,), prior_sigma=sigma).model_from_live
+    away = twist_of(start @ invert_rigid(found))
+    assert 0.1 * 1.5e-3 < np.abs(away).max() < 0.9 * 1.5e-3
+    # Where pixels and prediction pull alike, to the 1e-5 of the offset at which steps end.
+    pulls = linearise(live, model, found, level, SETTINGS).b, away / sigma**2
+    assert np.linalg.norm(pulls[0] + pulls[1]) < 0.05 * np.linalg.norm(pulls[1])
+
+
 def textured_wall(shift_m):
     """A plane at 2 m with a smooth pattern, seen by a camera that is moved along it."""
     K = np.array([[220.0, 0, 159.5], [0, 220, 119.5], [0, 0, 1]])
