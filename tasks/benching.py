@@ -1,6 +1,7 @@
 """Runs the benchmarks of tests/benchmarks: modules `bench_NAME.py` and `NAME_PART.py`, each with a function `rows`."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,25 @@ from typing import Any
 import tasks
 from pipeline.errors import ManifestError
 
+PEERS = ("tsdf-fusion-python",)  # what people use and no package index has
 
-def run_benchmarks(names: list[str]) -> list[dict[str, Any]]:
+
+def run_benchmarks(names: list[str], peers: list[str]) -> list[dict[str, Any]]:
     """Rows of the named benchmarks, or of all; each row says which benchmark it is of.
+
+    Args:
+        peers: "NAME=FOLDER" of peers that are not installed; a benchmark finds the folder in its environment.
 
     Raises:
         ManifestError: for an unknown name, or where the benchmarks are not installed.
     """
+    for told in peers:
+        name, _, place = told.partition("=")
+        if name not in PEERS or not Path(place).is_dir():
+            raise ManifestError(
+                f"bench: --peer must be NAME=FOLDER, NAME one of {', '.join(PEERS)} and FOLDER there, is {told!r}."
+            )
+        os.environ[f"BODYTRUTH_PEER_{name.upper().replace('-', '_')}"] = place
     folder = Path(tasks.__file__).parents[1] / "tests" / "benchmarks"
     known = {path.stem.removeprefix("bench_"): path for path in sorted(folder.glob("bench_*.py"))}
     if not known:

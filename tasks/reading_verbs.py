@@ -136,6 +136,10 @@ def bench(
     names: Annotated[
         list[str] | None, typer.Argument(help="benchmarks; all when none", metavar="NAME...")
     ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option("--peer", help="a peer that is not installed and its folder", metavar="NAME=FOLDER"),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure speed beside the libraries that people use today, with the error beside the time.
@@ -145,7 +149,7 @@ def bench(
     from tasks.benching import run_benchmarks
     from tasks.console import print_json, print_table
 
-    rows = run_benchmarks(names or [])
+    rows = run_benchmarks(names or [], peer or [])
     if json:
         print_json("bench", all(row["holds"] is not False for row in rows), rows)
         return

@@ -9,28 +9,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from training.data import View
 from training.landmark_losses import landmark_losses, prepare_landmark_net, whitened_pictures
 from training.landmark_view import landmark_view
-from training.losses import huber, truncated_l1
 from training.networks.depth_net import DepthNetOptions, DepthOutput, build_depth_net
 from training.networks.landmark_net import LandmarkNetOptions, build_landmark_net
-
-Batch = Mapping[str, Any]  # fields as shards hold them, stacked over samples
-
-# Means and deviations of red, green and blue in the synthetic SURREAL images, in [0, 1]. The public code of
-# Tang et al. whitens real images by these too; a network only needs them to be the same ever after.
-SURREAL_MEAN = (0.50997676, 0.46663152, 0.41141176)
-SURREAL_STD = (0.23047111, 0.2346968, 0.23176232)
-
-# Tang et al., section 5.
-BASE_ALPHA_M = 0.2
-DETAIL_ALPHA_M = 0.05
-COMPOSED_ALPHA_M = 0.05
+from training.networks.normal_net import NormalNetOptions, build_normal_net
+from training.networks.segmentation_net import build_segmentation_net
+from training.networks.skeleton_net import build_skeleton_net
+from training.networks.stacked import HourglassOptions
+from training.networks.tang_net import TangNetOptions, TangOutput, build_tang_net, refined_depth
+from training.tang_inputs import (
+    Batch,
+    depth_targets,
+    image_inputs,
+    prepare_normal_net,
+    prepare_segmentation_net,
+    prepare_skeleton_net,
+    prepare_tang_net,
+    whitened,
+    with_mask,
+)
+from training.tang_losses import (
+    depth_losses,
+    normal_net_losses,
+    segmentation_net_losses,
+    skeleton_net_losses,
+    tang_net_losses,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,64 +79,16 @@ class Recipe:
     predict: Callable[..., list[dict[str, Any]]] | None = None
 
 
-def image_inputs(batch: Batch) -> Tensor:
-    """(B 4 H W) float32: whitened red, green and blue, and the mask, from `image` and `mask`.
-
-    The background is 0 in all channels, that is, of the mean colour: what stands behind the person says nothing
-    about the person's depth.
-    """
-    rgb = batch["image"].movedim(-1, 1).float() / 255
-    mean, std = (rgb.new_tensor(values)[:, None, None] for values in (SURREAL_MEAN, SURREAL_STD))
-    mask = batch["mask"][:, None]
-    return torch.cat([torch.where(mask, (rgb - mean) / std, 0), mask.float()], dim=1)
-
-
 def prepare_depth_net(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Input of Depth-Net, and its targets `base_m`, `detail_m`, `composed_m` and `mask`, each (B H W).
-
-    The targets' mask is eroded once by a 3x3 cross, as the authors' loaders do: a person's outermost pixels mix
-    with the background. The input's is not, since that is what prediction will be given.
-
-    A base beyond the outermost bins stays as it is, neither clipped nor left out: the losses bound its pull, and
-    the best answer to it is the outermost bin either way.
-    """
-    targets = {
-        "base_m": batch["base_m"],
-        "detail_m": batch["detail_m"],
-        "composed_m": batch["base_m"] + batch["detail_m"],
-        "mask": erode_cross(batch["mask"]),
-    }
-    return image_inputs(batch), targets
-
-
-def erode_cross(mask: Tensor) -> Tensor:
-    """`mask` (B H W) without the pixels that have a False neighbour above, below, left or right.
-
-    The image's border is no neighbour: a person who is cut off there has no outline there.
-    """
-    padded = F.pad(mask, (1, 1, 1, 1), value=True)
-    up, down = padded[:, :-2, 1:-1], padded[:, 2:, 1:-1]
-    left, right = padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]
-    return mask & up & down & left & right
-
-
-def depth_net_losses(outputs: DepthOutput, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`base` and `detail` of eq. (2), in square metres, and `composed` of eq. (5), in metres.
-
-    The paper trains on base and detail first, then on 1, 1 and 15 times the three, eq. (4). It does not say in
-    which unit the errors were squared, and the weights depend on it: 1, 1, 15 in centimetres, the unit that the
-    authors' detail branch works in, are 1, 1, 0.15 here. In metres 15 all but silences the first two.
-    """
-    mask = targets["mask"]
-    return {
-        "base": huber(outputs.base_m, targets["base_m"], mask, alpha=BASE_ALPHA_M),
-        "detail": huber(outputs.detail_m, targets["detail_m"], mask, alpha=DETAIL_ALPHA_M),
-        "composed": truncated_l1(outputs.composed_m, targets["composed_m"], mask, alpha=COMPOSED_ALPHA_M),
-    }
+    return image_inputs(batch), depth_targets(batch)
 
 
 def composed_depth(outputs: DepthOutput) -> Tensor:
     return outputs.composed_m
+
+
+def tang_depth(outputs: TangOutput) -> Tensor:
+    return refined_depth(outputs)
 
 
 def landmark_views(options: Mapping[str, Any]) -> View:
@@ -149,6 +109,8 @@ def predict_landmark_images(
     return predict_landmark_pictures(checkpoint, paths, out, **how)
 
 
+TANG = "Tang et al., ICCV 2019, section 7"
+
 RECIPES: dict[str, Recipe] = {
     "depth-net": Recipe(
         name="depth-net",
@@ -158,7 +120,7 @@ RECIPES: dict[str, Recipe] = {
         build=build_depth_net,
         inputs=image_inputs,
         prepare=prepare_depth_net,
-        losses=depth_net_losses,
+        losses=depth_losses,
         predict_depth=composed_depth,
         parts=("trunk", "base_head", "detail_head"),
         paper={
@@ -193,5 +155,57 @@ RECIPES: dict[str, Recipe] = {
         view=landmark_views,
         score=score_landmarks,
         predict=predict_landmark_images,
+    ),
+    "skeleton-net": Recipe(
+        name="skeleton-net",
+        fields=("image", "joint_places", "joint_seen"),
+        input_fields=("image",),
+        defaults=asdict(HourglassOptions()),
+        build=build_skeleton_net,
+        inputs=whitened,
+        prepare=prepare_skeleton_net,
+        losses=skeleton_net_losses,
+        predict_depth=None,
+        parts=("hourglass",),
+        paper={"source": TANG, "optimizer": "RMSProp, fixed lr 1e-5", "phases": {}},
+    ),
+    "segmentation-net": Recipe(
+        name="segmentation-net",
+        fields=("image", "part_target"),
+        input_fields=("image",),
+        defaults=asdict(HourglassOptions()),
+        build=build_segmentation_net,
+        inputs=whitened,
+        prepare=prepare_segmentation_net,
+        losses=segmentation_net_losses,
+        predict_depth=None,
+        parts=("hourglass",),
+        paper={"source": TANG, "optimizer": "RMSProp, fixed lr 1e-5", "phases": {}},
+    ),
+    "normal-net": Recipe(
+        name="normal-net",
+        fields=("image", "mask", "normal"),
+        input_fields=("image", "mask"),
+        defaults=asdict(NormalNetOptions()),
+        build=build_normal_net,
+        inputs=with_mask,
+        prepare=prepare_normal_net,
+        losses=normal_net_losses,
+        predict_depth=None,
+        parts=("trunk", "head"),
+        paper={"source": TANG, "optimizer": "RMSProp, fixed lr 1e-5", "phases": {}},
+    ),
+    "tang-net": Recipe(
+        name="tang-net",
+        fields=("image", "mask", "base_m", "detail_m", "normal"),
+        input_fields=("image", "mask"),
+        defaults=asdict(TangNetOptions()),
+        build=build_tang_net,
+        inputs=with_mask,
+        prepare=prepare_tang_net,
+        losses=tang_net_losses,
+        predict_depth=tang_depth,
+        parts=("skeleton", "segmentation", "depth", "normal"),
+        paper={"source": TANG, "optimizer": "RMSProp, fixed lr 1e-5", "phases": {}},
     ),
 }

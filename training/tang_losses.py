@@ -35,7 +35,9 @@ def skeleton_net_losses(outputs: SkeletonOutput, targets: Targets) -> dict[str, 
 def segmentation_net_losses(outputs: SegmentationOutput, targets: Targets) -> dict[str, Tensor]:
     """`parts`: cross-entropy of every cell, background and all, in nats (section 4)."""
     part = targets["part"]
-    return {"parts": _over_stacks(outputs.logits, lambda logits: F.cross_entropy(at_least_float32(logits), part))}
+    return {
+        "parts": _over_stacks(outputs.logits, lambda logits: F.cross_entropy(at_least_float32(logits), part))
+    }
 
 
 def normal_net_losses(normal: Tensor, targets: Targets) -> dict[str, Tensor]:

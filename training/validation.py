@@ -11,9 +11,10 @@ from pipeline.errors import StageError
 from training.checkpoint import amend_checkpoint, link, newest
 from training.logs import writing
 from training.losses import masked_mean
-from training.recipes import Batch, erode_cross
+from training.recipes import Batch
 from training.run import Phase
 from training.session import Session, weighted
+from training.tang_inputs import erode_cross
 
 DEPTH_METRIC, LOSS_METRIC = "mae_m", "loss"  # what `best` goes by: the first where a model gives depth
 

@@ -2,7 +2,7 @@
 
 - A frame into a volume that holds the frames before it: `Volume.integrate` and Open3D's own two calls, on the
   same frames in alternating rounds; wall time and the time of all cores, which other programs disturb less.
-- The same at 2 cm and 10 cm, against the CPU mode of tsdf-fusion-python, from its folder (BODYTRUTH_PEER_TSDF)
+- The same at 2 cm and 10 cm, against the CPU mode of tsdf-fusion-python, from its folder (`bench --peer`)
   or null. It is fed the same depth; its volume is that of the frames' frusta.
 - The whole stage, which reads all frames three times, against Open3D's bare loop, and the fit of both meshes.
 
@@ -100,7 +100,7 @@ def add_frame(grid: Any, view: DepthView, trunc_voxels: float) -> None:
 
 def _loop_ms(view: DepthView) -> float | None:
     """Milliseconds that tsdf-fusion-python takes for a frame at 2 cm; None without its folder."""
-    told = os.environ.get("BODYTRUTH_PEER_TSDF")
+    told = os.environ.get("BODYTRUTH_PEER_TSDF_FUSION_PYTHON")
     if not told:
         return None
     sys.path.insert(0, told)

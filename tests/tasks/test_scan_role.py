@@ -92,7 +92,9 @@ def test_volume_of_a_measured_scan_is_the_scan_itself(built):
         # The ball's polygons lie within 0.1 % of its radius; 100,000 voxels of a rim of half voxels.
         assert radius_m == pytest.approx(0.5, rel=0.005) and row["occupancy_128_share_cut"] == 0
         centre_m = world_from_vox[:3, :3] @ inside.mean(axis=0) + world_from_vox[:3, 3]
-        np.testing.assert_allclose(centre_m, [0, 0.5, 0], atol=0.002)  # it lies on the floor, above the origin
+        np.testing.assert_allclose(
+            centre_m, [0, 0.5, 0], atol=0.002
+        )  # it lies on the floor, above the origin
 
 
 def rows(built, split, fields):

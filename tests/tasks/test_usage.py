@@ -54,7 +54,7 @@ def test_help_of_the_program_starts_with_examples_and_ends_with_exit_codes(bodyt
 def test_options_of_every_verb_are_these_and_no_others():
     places = {"--data-root", "--out"}
     expected = {
-        "bench": {"--json"},
+        "bench": {"--json", "--peer"},
         "build": places | {"--workers"},
         "check": places | {"--json"},
         "clean": places,

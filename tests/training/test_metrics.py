@@ -165,7 +165,7 @@ def test_erosion_takes_one_ring_but_not_the_image_border():
 
 def test_erosion_is_the_one_of_the_training_targets():
     torch = pytest.importorskip("torch")
-    from training.recipes import erode_cross
+    from training.tang_inputs import erode_cross
 
     mask = np.random.default_rng(0).random((4, 20, 17)) < 0.8
     theirs = erode_cross(torch.from_numpy(mask)).numpy()

@@ -11,7 +11,8 @@ from scipy import ndimage
 from pipeline.fields import FIELDS
 from training.made_targets import stored_fields
 from training.networks.depth_net import DepthOutput
-from training.recipes import RECIPES, SURREAL_MEAN, SURREAL_STD, erode_cross
+from training.recipes import RECIPES
+from training.tang_inputs import SURREAL_MEAN, SURREAL_STD, erode_cross
 
 SIZE = 32
 DEPTH_NET = RECIPES["depth-net"]
@@ -126,7 +127,11 @@ def test_the_targets_mask_is_eroded_once_by_a_cross():
 def test_constant_errors_cost_what_the_papers_equations_say():
     _, targets = DEPTH_NET.prepare(people())
     losses = DEPTH_NET.losses(constant_answer(targets), targets)
-    assert {name: value.item() for name, value in losses.items()} == {"base": 0, "detail": 0, "composed": 0}
+    exact = {name: losses[name].item() for name in ("base", "detail", "composed", "composed_huber")}
+    assert exact == dict.fromkeys(exact, 0)
+    # Eq. (9), the ablation without separation, holds the base alone against the composed depth.
+    detail_m = targets["detail_m"][targets["mask"]]
+    assert losses["single"].item() == pytest.approx((detail_m**2).mean().item() / 2, rel=1e-4)
     losses = DEPTH_NET.losses(constant_answer(targets, base_m=0.3, detail_m=-0.1), targets)
     assert losses["base"].item() == pytest.approx(0.2 * (0.3 - 0.1), rel=1e-5)
     assert losses["detail"].item() == pytest.approx(0.05 * (0.1 - 0.025), rel=1e-5)
