@@ -81,6 +81,11 @@ class _Keys(Table):
         "capture's files say; of role image unless told | network: what stages.fit.checkpoint finds in the "
         "pictures. Without it a drawn body is taken as it is",
     )
+    dense: Literal["network"] | None = Field(
+        None,
+        description="targets surface: the charts that stages.fit.checkpoint finds in the pictures, in place of a "
+        "body's or an annotation's",
+    )
     fov_deg: float | None = Field(
         None, gt=5, lt=150, description="role image: field of view over the longer side of every picture"
     )
@@ -133,7 +138,7 @@ class _Keys(Table):
     @property
     def body_targets(self) -> tuple[str, ...]:
         """The targets that stand on bodies of stages of their own."""
-        return targets_of_bodies(self.targets, self.role, self.chart_file)
+        return targets_of_bodies(self.targets, self.role, charted=(self.chart_file or self.dense) is not None)
 
     @property
     def fitted_to(self) -> Literal["truth", "file", "network"] | None:
@@ -240,7 +245,7 @@ class CapturesTable(_Keys):
     @model_validator(mode="after")
     def _has_targets_of_its_kind(self) -> Self:
         brings = self.annotations is not None and self.annotations.kind in BRING_JOINTS
-        keys = ("format", "role", "targets", "chart_file", "chart_body")
+        keys: tuple[str, ...] = ("format", "role", "targets", "chart_file", "chart_body", "dense")
         problem = surface_problem(**{key: getattr(self, key) for key in keys})
         keys = ("format", "role", "landmarks", "landmark_files", "fov_deg")
         told = {key: getattr(self, key) for key in keys}

@@ -10,14 +10,22 @@ CHARTED = "densepose-coco"  # the format whose points and charts are in DensePos
 
 
 def surface_problem(
-    *, format: str, role: str, targets: Collection[str], chart_file: str | None, chart_body: str | None
+    *,
+    format: str,
+    role: str,
+    targets: Collection[str],
+    chart_file: str | None,
+    chart_body: str | None,
+    dense: str | None,
 ) -> str | None:
     """Say what is wrong with a capture's charts, or with "surface" among its targets, or return None."""
+    if dense is not None and ("surface" not in targets or chart_file is not None or role == "scan"):
+        return 'dense = "network" goes with targets "surface", not with chart_file, and not with role "scan"'
     if chart_body is not None and chart_file is None:
         return "chart_body is the body that chart_file lies on: give chart_file too, or remove chart_body"
     if chart_file is not None and (format != CHARTED or "surface" not in targets):
         return f'chart_file goes with format {CHARTED} and targets "surface", and only there'
-    if "surface" not in targets or chart_file is not None:
+    if "surface" not in targets or chart_file is not None or dense is not None:
         return None
     if format == CHARTED:
         return (
@@ -29,7 +37,11 @@ def surface_problem(
     return None
 
 
-def targets_of_bodies(targets: Collection[str], role: str, chart_file: str | None) -> tuple[str, ...]:
-    """Return the targets that stand on a stage of bodies: surface points of a scan or by a chart file do not."""
-    charted = role == "scan" or chart_file is not None
-    return tuple(target for target in targets if target != "surface" or not charted)
+def targets_of_bodies(targets: Collection[str], role: str, *, charted: bool) -> tuple[str, ...]:
+    """Return the targets that stand on a stage of bodies: surface points of a scan, or by other charts, do not.
+
+    Args:
+        charted: whether a chart file or a network brings charts.
+    """
+    own = charted or role == "scan"
+    return tuple(target for target in targets if target != "surface" or not own)

@@ -17,7 +17,7 @@ from pipeline.correspondences.charts import DENSEPOSE, OURS, Charts, own_charts
 from pipeline.correspondences.geodesic import body_surface
 from pipeline.correspondences.point_scores import PointScores, true_places
 from pipeline.correspondences.targets import ChartImage, surface_target, target_fields, target_findings
-from pipeline.errors import StageError
+from pipeline.errors import InputError, StageError
 from pipeline.manifest import Manifest
 from pipeline.quality import QuarantineRow
 from pipeline.scan_files import read_portrayable
@@ -28,9 +28,11 @@ from pipeline.store import FrameWriter
 from tasks.annotated import Annotated
 from tasks.bodies import bodies_upstream, body_fields
 from tasks.context import file_digest
+from tasks.foreground import Foreground
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
-from tasks.rows import refuse_if_empty, rows_of
+from tasks.picture_network import PictureNetwork, checkpoint_digest, joints_sample
+from tasks.rows import refuse_if_empty, row_of, rows_of
 from tasks.scan import SCAN_FILE, Scan
 from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
@@ -53,25 +55,35 @@ class Correspond(CaptureStage):
 
     def upstream(self) -> dict[str, SealedTask]:
         table = self.table()
-        if table.chart_file is not None:
-            return {Annotated.NAME: self.sibling(Annotated)}
+        if table.chart_file is not None or table.dense is not None:
+            views = Annotated if table.role == "image" else Foreground
+            return {views.NAME: self.sibling(views)}
         true = [Scan if table.is_scan else Simulate] if table.format == "simulated" else []
         return bodies_upstream(self) | {stage.NAME: self.sibling(stage) for stage in true}
 
     def identity(self) -> dict[str, Any]:
         files = chart_files(self.loaded(), str(self.capture))
         digests = {key: file_digest(path) for key, path in files.items()}
+        if self.table().dense is not None:
+            digests["network"] = checkpoint_digest(self.loaded())
         return {"seed": self.loaded().dataset.seed, "capture": self.capture, **digests}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings, dataset = inputs.manifest.stages.surface, inputs.manifest.dataset
         charts, body = self._charts(inputs)
         scores, true_figure = PointScores(), _true_figures(inputs)
-        frames = inputs.joined(self._fields(inputs))
+        network = None if self.table().dense is None else PictureNetwork(inputs)
+        frames = inputs.joined(self._fields(inputs) if network is None else network.fields)
         rows: list[QuarantineRow] = []
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:
             for done, row in enumerate(frames):
                 frame, size_px = int(row["frame"]), dataset.image_size_px
+                if network is not None:
+                    try:
+                        row = _seen(network, row)
+                    except InputError as error:
+                        rows.append(row_of(self, frame, error.reason, str(error)))
+                        continue
                 rng = stream(dataset.seed, self.NAME, str(self.capture), frame)
                 target = surface_target(
                     charts,
@@ -136,6 +148,12 @@ def _drawn(row: Row) -> SurfacePoints | ChartImage:
         return SurfacePoints(px=px, part=part, uv=uv)
     drawn = "densepose" if "densepose_part" in row else "surface"
     return ChartImage(part=row[f"{drawn}_part"], uv=row[f"{drawn}_uv"])
+
+
+def _seen(network: PictureNetwork, row: Row) -> Row:
+    """A sample with the charts and key points that the network finds in its picture."""
+    person = network.person(row)
+    return {**row, **joints_sample(person), "surface_part": person.part, "surface_uv": person.uv}
 
 
 def _joints(row: Row) -> Joints | None:

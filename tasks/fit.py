@@ -32,7 +32,7 @@ from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.landmarks import Landmarks, landmark_digest, landmarks_of
-from tasks.network_landmarks import checkpoint_digest, network_landmarks
+from tasks.picture_network import checkpoint_digest, network_landmarks
 from tasks.rows import refuse_if_empty, rejected_pictures, row_of, rows_of
 from tasks.simulate import Simulate
 from tasks.stage import CaptureStage, SealedTask
