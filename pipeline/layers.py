@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.cameras import Bool, Float32, Float64
+from pipeline.masks import mask_box
 
 FEW_PX = 1024  # below, the exact sum is as quick
 MAX_BOUND = 1e-4  # largest bound on the error of a base that was not summed exactly, in sigma_depth_m
@@ -93,7 +94,7 @@ def _split_fast(
 ) -> tuple[Float32, Float32]:
     from pipeline.layers_lowrank import lowrank_sums
 
-    box = _bounding_box(mask)
+    box = mask_box(mask)
     depth_m, inside = np.ascontiguousarray(clean_m[box]), np.ascontiguousarray(mask[box])
     found = lowrank_sums(depth_m, inside, sigma_space_px=sigma_space_px, sigma_depth_m=sigma_depth_m)
     factors = _factors(sigma_space_px, sigma_depth_m)
@@ -118,7 +119,7 @@ def _split_by_disc(
 ) -> tuple[Float32, Float32]:
     to_base_m = np.zeros(mask.shape)
     if mask.any():
-        box = _bounding_box(mask)
+        box = mask_box(mask)
         to_base_m[box] = _disc(clean_m[box], mask[box], radius_px, factors)
     return _layers(clean_m, to_base_m)
 
@@ -159,11 +160,6 @@ def _disc(depth_m: Float64, mask: Bool, radius_px: int, factors: tuple[float, fl
     inside = np.ascontiguousarray(mask, dtype=np.float64)
     to_base_m: Float64 = disc(np.ascontiguousarray(depth_m), inside, radius_px, factors)
     return to_base_m
-
-
-def _bounding_box(mask: Bool) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _check_shapes(depth_m: Float32, mask: Bool) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.cameras import Bool, Float32, Float64
+from pipeline.masks import mask_box
 
 Model = Literal["plane", "quadric"]
 
@@ -58,7 +59,7 @@ def normals_from_depth(
     normal, residual_m = np.zeros((*mask.shape, 3), np.float32), np.zeros(mask.shape, np.float32)
     if not mask.any():
         return normal, residual_m
-    v, u = box = _box(mask)
+    v, u = box = mask_box(mask)
     rays = (
         (np.arange(u.start, u.stop) - K[0, 2]) / K[0, 0],
         (np.arange(v.start, v.stop) - K[1, 2]) / K[1, 1],
@@ -89,9 +90,3 @@ def _fit_quadrics(
     weights = np.exp(-0.5 * (np.arange(radius_px + 1) / (SIGMA_SHARE * (2 * radius_px + 1))) ** 2)
     fit_quadrics(z_m, 1.0 / z_m, lens, (radius_px, max_step_m, weights), out)
     return out
-
-
-def _box(mask: Bool) -> tuple[slice, slice]:
-    """Rows and columns that hold the mask, which is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cameras import Bool, Float32, Float64, pixel_rays
+from pipeline.masks import mask_box
 
 Faces = NDArray[np.int32]
 
@@ -67,8 +68,7 @@ def fit_normals(
     normal = np.zeros((*mask.shape, 3), np.float32)
     if not mask.any():
         return normal
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    box = mask_box(mask)
     z = np.where(mask[box], depth_m[box], np.inf).astype(np.float64)
     rays = pixel_rays(K, *mask.shape)[box]
     normal[box] = _plane_normals(*_moments(z, rays, K, window_px // 2, max_step_m), rays)

@@ -32,6 +32,7 @@ from pipeline.captures.annotation_files import (
 from pipeline.captures.annotation_values import box_px, listed, numbers, read_json, table
 from pipeline.captures.images import png_problem
 from pipeline.errors import InputError
+from pipeline.masks import mask_box
 
 UInt8 = NDArray[np.uint8]
 Entry = dict[str, Any]
@@ -156,8 +157,8 @@ def _said(iuv: UInt8, who: NDArray[np.bool_], *, where: str) -> Said:
     mask = part > 0
     if not mask.any():
         raise InputError("no-points", f"{where}: a pixel must have a part, has none. Leave it out.")
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = (columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0])
+    rows, columns = mask_box(mask)
+    box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
     annotation = Annotation(
         box_px=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
         surface_part=part,

@@ -118,7 +118,6 @@ def touch(
     block_m = SIDE * band[0]
     steps = band_steps(band, block_m)
     index, first, reach = grid
-    coordinates, met, listed, counts = blocks
     K, R = camera
     state, per_block = 0, 1.0 / block_m
     # In blocks of the index.
@@ -158,21 +157,34 @@ def touch(
                     _reach_out(reach, i + first[0], j + first[1], k + first[2])
                     state = OUTSIDE
                     continue
-                block = index[i, j, k]
-                if block < 0:
-                    if counts[0] == len(coordinates):
-                        return FULL
-                    block = counts[0]
-                    counts[0] += 1
-                    index[i, j, k] = block
-                    coordinates[block, 0] = i + first[0]
-                    coordinates[block, 1] = j + first[1]
-                    coordinates[block, 2] = k + first[2]
-                if met[block] != counts[2]:
-                    met[block] = counts[2]
-                    listed[counts[1]] = block
-                    counts[1] += 1
+                if not _list_block((i, j, k), index, first, blocks):
+                    return FULL
     return state
+
+
+@njit(inline="always")
+def _list_block(
+    at: tuple[np.int64, np.int64, np.int64],
+    index: Int32,
+    first: Int64,
+    blocks: tuple[Int32, Int32, Int32, Int64],
+) -> bool:
+    """Put a block of the index on the view's list, and into the volume where it is new; False where it is full."""
+    coordinates, met, listed, counts = blocks
+    block = index[at]
+    if block < 0:
+        if counts[0] == len(coordinates):
+            return False
+        block = counts[0]
+        counts[0] += 1
+        index[at] = block
+        for axis in range(3):
+            coordinates[block, axis] = at[axis] + first[axis]
+    if met[block] != counts[2]:
+        met[block] = counts[2]
+        listed[counts[1]] = block
+        counts[1] += 1
+    return True
 
 
 @njit(cache=True)
