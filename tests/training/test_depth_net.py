@@ -13,15 +13,6 @@ PARTS = ("trunk", "base_head", "detail_head")
 TINY = {"width": 1 / 32, "levels": 3}  # 8 channels; sides are multiples of 16 px
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Layers this small take longer to share out than to compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def tiny(seed: int = 0, **options) -> DepthNet:
     torch.manual_seed(seed)
     return build_depth_net({**TINY, **options})

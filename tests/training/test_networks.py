@@ -19,16 +19,6 @@ from training.networks.blocks import (
 )
 from training.networks.hourglass import StackedHourglass
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Layers this small take longer to share out than to compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 # blocks
 
 

@@ -19,15 +19,6 @@ DEPTH_NET = RECIPES["depth-net"]
 TINY = {"width": 1 / 32, "levels": 3}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Layers this small take longer to share out than to compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def people(count: int = 2, seed: int = 0) -> dict[str, torch.Tensor]:
     """A batch as shards give it: round people with a curved base, some wrinkles, and shading that shows both."""
     rng = np.random.default_rng(seed)

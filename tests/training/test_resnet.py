@@ -12,15 +12,6 @@ from pipeline.errors import InputError
 from training.networks.resnet import Bottleneck, ResNet, load_weights, resnet18, resnet50
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Layers this small take longer to share out than to compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def on_meta(build) -> ResNet:
     """The network without numbers: names and shapes cost nothing then."""
     with torch.device("meta"):

@@ -32,15 +32,6 @@ BUILDERS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Layers this small take longer to share out than to compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pictures(count: int, channels: int, size: int = 64) -> torch.Tensor:
     """Blots of noise that a network can tell apart; where there is a fourth channel, it is a mask."""
     torch.manual_seed(1)
