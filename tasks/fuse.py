@@ -24,7 +24,7 @@ from tasks.ingest import Ingest
 from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
 from tasks.job import Progress, StageResult
 from tasks.stage import CaptureStage, SealedTask
-from tasks.track import with_poses
+from tasks.track import pose_stage, with_poses
 
 MESH_FILE = "mesh.ply"
 
@@ -55,14 +55,13 @@ class Fuse(CaptureStage):
     VERSION = 3
 
     def upstream(self) -> dict[str, SealedTask]:
-        placed, _ = with_poses(self, {})
-        return {"ingest": self.sibling(Ingest), "foreground": self.sibling(Foreground), **placed}
+        return {"ingest": self.sibling(Ingest), "foreground": self.sibling(Foreground), **pose_stage(self)}
 
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings = inputs.manifest.stages.fuse
         colour = ("sensor_image",) if settings.vertex_colour else ()
         ingested = ("sensor_depth_m", "sensor_K", *colour)
-        _, fields = with_poses(self, {"ingest": ingested, "foreground": ("sensor_mask",)})
+        fields = with_poses(self, {"ingest": ingested, "foreground": ("sensor_mask",)})
         frames = inputs.joined(fields)
         views = MaskedViews(frames)
         agreement = check_cameras(frames, inputs.capture)

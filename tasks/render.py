@@ -18,7 +18,7 @@ from tasks.inputs import FRAMES_FILE, Inputs
 from tasks.job import Progress, StageResult
 from tasks.render_chunk import RenderChunk, crop_views, image_of, render_chunks, sample_of
 from tasks.stage import CaptureStage, SealedTask
-from tasks.track import with_poses
+from tasks.track import pose_stage, with_poses
 
 SIGMA = "sigma_m"  # of the mesh's vertices, metres along the normal; a mesh without it gives no depth_sigma_m
 
@@ -33,9 +33,8 @@ class Render(CaptureStage):
     VERSION = 2
 
     def upstream(self) -> dict[str, SealedTask]:
-        placed, _ = with_poses(self, {})
         stages: list[CaptureStage] = [self.sibling(Foreground), self.sibling(Fuse)]
-        return {stage.NAME: stage for stage in stages} | placed | self._chunks()
+        return {stage.NAME: stage for stage in stages} | pose_stage(self) | self._chunks()
 
     def _chunks(self) -> dict[str, RenderChunk]:
         if self.loaded().stages.render.renderer == "fast":
@@ -46,7 +45,7 @@ class Render(CaptureStage):
     def write(self, part: Path, inputs: Inputs, progress: Progress) -> StageResult:
         settings, size_px = inputs.manifest.stages.render, inputs.manifest.dataset.image_size_px
         vertices, faces, attributes = read_ply(inputs.folder("fuse") / MESH_FILE)
-        _, fields = with_poses(self, {"foreground": ("K",), "fuse": ()})
+        fields = with_poses(self, {"foreground": ("K",), "fuse": ()})
         views = crop_views(inputs.joined(fields))
         surface = FusedSurface(vertices, faces, threads=inputs.threads)
         agreement = Agreement(self.NAME, str(self.capture), settings)

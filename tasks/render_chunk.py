@@ -16,7 +16,7 @@ from tasks.fuse import MESH_FILE, Fuse
 from tasks.inputs import FRAMES_FILE, Inputs, JoinedFrames
 from tasks.job import Progress, StageResult
 from tasks.stage import CaptureStage, SealedTask
-from tasks.track import with_poses
+from tasks.track import pose_stage, with_poses
 
 
 class RenderChunk(CaptureStage):
@@ -26,8 +26,7 @@ class RenderChunk(CaptureStage):
     chunk = luigi.Parameter(description="which run of the frames, such as 2-of-5")
 
     def upstream(self) -> dict[str, SealedTask]:
-        placed, _ = with_poses(self, {})
-        return {"foreground": self.sibling(Foreground), "fuse": self.sibling(Fuse), **placed}
+        return {"foreground": self.sibling(Foreground), "fuse": self.sibling(Fuse), **pose_stage(self)}
 
     def identity(self) -> dict[str, Any]:
         return {"chunk": self.chunk}
@@ -48,7 +47,7 @@ class RenderChunk(CaptureStage):
         size_px = inputs.manifest.dataset.image_size_px
         number, chunks = self._place_in_line()
         vertices, faces, _ = read_ply(inputs.folder("fuse") / MESH_FILE)
-        _, fields = with_poses(self, {"foreground": ("K",), "fuse": ()})
+        fields = with_poses(self, {"foreground": ("K",), "fuse": ()})
         views = crop_views(inputs.joined(fields))
         mine = views[(number - 1) * len(views) // chunks : number * len(views) // chunks]
         with FrameWriter(part / FRAMES_FILE, {"capture": self.capture}) as writer:

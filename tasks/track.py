@@ -51,13 +51,16 @@ class Track(CaptureStage):
         return StageResult(samples=kept, stats=_figures(found, settings), quarantine=rows)
 
 
-def with_poses(
-    stage: CaptureStage, fields: dict[str, tuple[str, ...]]
-) -> tuple[dict[str, SealedTask], dict[str, tuple[str, ...]]]:
-    """The stage that brings a filmed capture's poses, if it is one more, and the fields with `world_from_cam`."""
+def pose_stage(stage: CaptureStage) -> dict[str, SealedTask]:
+    """The stage that finds a filmed capture's poses, by its name; none where the frames bring them."""
+    return {Track.NAME: stage.sibling(Track)} if stage.table().poses == "tracked" else {}
+
+
+def with_poses(stage: CaptureStage, fields: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The fields of a filmed capture, by stage, and `world_from_cam` from the one that brings it."""
     if stage.table().poses == "tracked":
-        return {Track.NAME: stage.sibling(Track)}, {**fields, Track.NAME: ("world_from_cam",)}
-    return {}, {**fields, "foreground": (*fields.get("foreground", ()), "world_from_cam")}
+        return {**fields, Track.NAME: ("world_from_cam",)}
+    return {**fields, "foreground": (*fields.get("foreground", ()), "world_from_cam")}
 
 
 class _Unplaced:

@@ -42,7 +42,7 @@ from tasks.simulate import RAW_FOLDER, Simulate
 from tasks.stage import CaptureStage, SealedTask
 from tasks.surface import surface_of
 from tasks.target_truth import target_figures
-from tasks.track import Track, with_poses
+from tasks.track import Track, pose_stage, with_poses
 from tasks.voxels import Voxels
 
 NEAR_M = 0.005  # of the fused surface: what is nearer of the true one counts as complete
@@ -61,13 +61,11 @@ class Truth(CaptureStage):
         stages.append(surface_of(self))
         if self._is_fused():
             stages.append(self.sibling(Fuse))
-        if self.table().poses == "tracked":
-            stages.append(self.sibling(Track))
         table = self.table()
         if table.body_targets:
             stages.append(self.sibling(Body if table.fitted_to is None else Fit))
             stages += [self.sibling(stage) for stage in (Voxels, Motion) if stage.NAME in table.targets]
-        return {stage.NAME: stage for stage in stages}
+        return {stage.NAME: stage for stage in stages} | pose_stage(self)
 
     def _is_fused(self) -> bool:
         return self.table().role == "static"
@@ -77,7 +75,7 @@ class Truth(CaptureStage):
         known = read_truth(raw / TRUTH_FOLDER)
         depth_from_color = invert_rigid(read_kinect2_calibration(raw / CALIBRATION_FILE).color_from_depth)
         scores = _Scores()
-        _, fields = with_poses(
+        fields = with_poses(
             self,
             {
                 "foreground": ("K",),
